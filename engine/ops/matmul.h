@@ -1,0 +1,77 @@
+// y = x W^T for weights of every stored type.
+//
+// Bits: y[i][r] depends on row i of x and row r of W alone. It is the same for any number of input
+// rows, threads or slices and for every instruction set with fused multiply-add:
+//   - float weights (f32, f16, bf16): 16 partial sums, sum j takes k = j, j + 16, … in ascending order
+//     by fused multiply-add; then a fixed pairwise tree (j with j + 8, 4, 2, 1).
+//   - quantised weights: x in int8 blocks of 32 (scale d = max|x| / 127, codes rounded to nearest even);
+//     per half block h of 16 an exact int32 dot product; acc = fma(w.scale[h] * d, float(dot), acc) in
+//     ascending order (types with one scale per 32 take one dot of 32), and in a second accumulator
+//     acc2 = fma(w.offset[h], d * sum(codes), acc2); the result is acc + acc2.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/runtime/thread_pool.h"
+#include "inference/error.h"
+#include "model/formats/tensor.h"
+
+namespace inference::engine {
+
+/// A weight matrix [rows, cols] in the layout that the kernels read: in place in the mapped file, or
+/// repacked. Immutable. Bytes used in place must outlive it.
+class Matrix {
+ public:
+  Matrix();
+  Matrix(Matrix&&) noexcept;
+  Matrix& operator=(Matrix&&) noexcept;
+  ~Matrix();
+
+  /// `bytes` holds rows * cols weights of `type`, row-major. cols must be a multiple of the type's block
+  /// (corrupt_data otherwise, naming `name`).
+  static Result<Matrix> create(model::DType type, std::size_t rows, std::size_t cols,
+                               std::span<const std::byte> bytes, std::string_view name);
+
+  std::size_t rows() const;
+  std::size_t cols() const;
+  model::DType type() const;
+  /// Bytes held beyond the mapped file; 0 when used in place.
+  std::size_t packed_bytes() const;
+  /// Exact float32 values of one row (for the embedding table). out: [cols]
+  void row(std::size_t index, std::span<float> out) const;
+
+ private:
+  friend class MatmulAccess;
+  struct Data;
+  std::unique_ptr<Data> data_;
+};
+
+/// Input rows, quantised once however many matrices they meet. Keeps its buffers between uses.
+class Activations {
+ public:
+  Activations();
+  Activations(Activations&&) noexcept;
+  Activations& operator=(Activations&&) noexcept;
+  ~Activations();
+  /// Room for `rows` x `cols`; afterwards set() of no more than that does not allocate.
+  void reserve(std::size_t rows, std::size_t cols);
+  /// Points at x, [rows, cols] contiguous, which must stay valid and unchanged until the next set().
+  void set(std::span<const float> x, std::size_t rows, std::size_t cols);
+  std::size_t rows() const;
+  std::size_t cols() const;
+
+ private:
+  friend class MatmulAccess;
+  struct Data;
+  std::unique_ptr<Data> data_;
+};
+
+/// y[i * y_stride + r] = sum_k x[i][k] W[r][k]. x.cols() == w.cols(); y_stride >= w.rows().
+/// Not thread-safe on the same pool or the same Activations.
+void matmul(ThreadPool& pool, const Matrix& w, Activations& x, float* y, std::size_t y_stride);
+
+}  // namespace inference::engine
