@@ -11,21 +11,26 @@
 
 namespace inference::engine {
 
-/// Applies, in this order: logit bias; repeat penalty over prompt and answer (CTRL, arXiv 1909.05858:
-/// positive logits divided, negative multiplied); frequency and presence penalty over the answer;
-/// then greedy arg-max (temperature 0), or temperature, top-k, typical, top-p, min-p and a draw from a
-/// counter-based generator keyed by (seed, position): the same whatever else runs.
+/// Applies, in this order: logit bias; repeat penalty over prompt and answer (CTRL, arXiv
+/// 1909.05858: positive logits divided, negative multiplied); frequency and presence penalty over
+/// the answer; then greedy arg-max (temperature 0), or temperature, top-k, typical, top-p, min-p
+/// and a draw from a counter-based generator keyed by (seed, position): the same whatever else
+/// runs. Every share (typical, top-p, min-p) is of what the filter before it left. Ties go to the
+/// lowest id.
 class Sampler {
  public:
   /// invalid_argument, with the field's name and value, for what is out of range.
   static Result<Sampler> create(const GenerateConfig& config, int vocab_size);
 
-  /// `logits` [vocab] is changed. `prompt` and `answer` are the tokens so far; the draw's position is
-  /// answer.size(). NaN logits are an `internal` error.
+  /// `logits` [vocab] is changed. `prompt` and `answer` are the tokens so far; the draw's position
+  /// is answer.size(). NaN or +inf logits are an `internal` error.
   Result<TokenId> sample(std::span<float> logits, std::span<const TokenId> prompt,
                          std::span<const TokenId> answer);
 
  private:
+  void penalize(std::span<float> logits, std::span<const TokenId> prompt,
+                std::span<const TokenId> answer);
+
   GenerateConfig config_;
   int vocab_size_ = 0;
   std::vector<TokenLogprob> candidates_;  // kept between calls
