@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,7 +20,8 @@ enum class DType : std::uint32_t {
   iq2_xxs = 16, iq2_xs = 17, iq3_xxs = 18, iq1_s = 19, iq4_nl = 20, iq3_s = 21, iq2_s = 22, iq4_xs = 23,
   i8 = 24, i16 = 25, i32 = 26, i64 = 27, f64 = 28, iq1_m = 29, bf16 = 30, tq1_0 = 34, tq2_0 = 35, mxfp4 = 39,
   // safetensors only; never in a GGUF file
-  boolean = 1000, u8, u16, u32, u64, f8_e4m3, f8_e5m2,
+  boolean = 1000, u8, u16, u32, u64, f8_e4m3, f8_e5m2, f8_e8m0, f8_e4m3fnuz, f8_e5m2fnuz, f4, f6_e2m3,
+  f6_e3m2, c64,
 };
 
 /// Static facts of a type: `block_values` weights take `block_bytes` bytes.
@@ -32,6 +34,9 @@ struct DTypeInfo {
 };
 /// Null for a number that is no known type.
 const DTypeInfo* dtype_info(DType type) noexcept;
+/// Bytes of a tensor; empty when the element count or the size overflows 64 bits, or when the
+/// elements do not fill whole blocks.
+std::optional<std::uint64_t> tensor_bytes(const DTypeInfo& type, std::span<const std::uint64_t> shape) noexcept;
 std::string_view to_string(DType type) noexcept;
 
 /// A tensor in a mapped file. Views stay valid while the file object they came from lives.
