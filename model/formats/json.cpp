@@ -64,7 +64,7 @@ std::unexpected<Error> broken(std::string_view source, std::string message) {
 
 class Converter {
  public:
-  explicit Converter(std::string_view source) : source_(source) {}
+  Converter(std::string_view source, const JsonLimits& limits) : source_(source), limits_(limits) {}
 
   /// Depth is bounded by the parser's own limit.
   Result<Json> convert(simdjson::dom::element element) {  // NOLINT(misc-no-recursion)
@@ -102,7 +102,7 @@ class Converter {
       if (!value) return value;
       out.emplace_back(std::string(key), std::move(*value));
     }
-    if (const std::string* twice = duplicate(out))
+    if (const std::string* twice = limits_.keep_duplicate_keys ? nullptr : duplicate(out))
       return broken(source_, "key " + quote_name(*twice) + " occurs twice in an object");
     return Json(std::move(out));
   }
@@ -117,6 +117,7 @@ class Converter {
   }
 
   std::string_view source_;
+  const JsonLimits& limits_;
 };
 
 Result<Json> parse(std::string_view text, std::string_view source, JsonLimits limits) {
@@ -134,7 +135,7 @@ Result<Json> parse(std::string_view text, std::string_view source, JsonLimits li
   if (error == simdjson::DEPTH_ERROR)
     return broken(source, "nested deeper than " + std::to_string(limits.max_depth) + " levels");
   if (error != simdjson::SUCCESS) return broken(source, simdjson::error_message(error));
-  return Converter(source).convert(root);
+  return Converter(source, limits).convert(root);
 }
 
 }  // namespace
@@ -191,14 +192,14 @@ const Json* Json::find(std::string_view key) const {
   if (value == nullptr) return nullptr;
   const ObjectNode& node = **value;
   if (node.sorted.empty()) {
-    for (const Member& member : node.members)
-      if (member.first == key) return &member.second;
+    for (auto member = node.members.rbegin(); member != node.members.rend(); ++member)
+      if (member->first == key) return &member->second;
     return nullptr;
   }
-  const auto at = std::ranges::lower_bound(
+  const auto behind = std::ranges::upper_bound(
       node.sorted, key, {}, [&](std::uint32_t i) -> std::string_view { return node.members[i].first; });
-  if (at == node.sorted.end() || node.members[*at].first != key) return nullptr;
-  return &node.members[*at].second;
+  if (behind == node.sorted.begin() || node.members[*(behind - 1)].first != key) return nullptr;
+  return &node.members[*(behind - 1)].second;
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view source, JsonLimits limits) {

@@ -1,7 +1,7 @@
 // Reading JSON of any origin: bounded depth, no exceptions, errors with the place.
 //
 // A small immutable tree over simdjson's parser, so that no other header sees the library. Object
-// members keep their order; duplicate keys are an error.
+// members keep their order; duplicate keys are an error unless the caller wants them.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +47,8 @@ class Json {
   const Array* as_array() const;
   const Object* as_object() const;
 
-  /// A member of an object; null pointer if this is no object or has none of that name. Large objects
-  /// are indexed, so this is O(log n) at most.
+  /// A member of an object (the last of that name); null pointer if this is no object or has none.
+  /// Large objects are indexed, so this is O(log n) at most.
   const Json* find(std::string_view key) const;
 
  private:
@@ -60,6 +60,7 @@ class Json {
 
 struct JsonLimits {
   std::size_t max_depth = 256;
+  bool keep_duplicate_keys = false;  ///< else they are an error
 };
 
 /// Strict RFC 8259, UTF-8. corrupt_data with the reason; `source` names the file in errors.

@@ -18,6 +18,7 @@ class SafetensorsFile final : public TensorSource {
   static Result<SafetensorsFile> open(const std::string& path);
   static Result<SafetensorsFile> parse(std::span<const std::byte> bytes, std::string source);
 
+
   SafetensorsFile(SafetensorsFile&&) noexcept;
   SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
   ~SafetensorsFile() override;
@@ -33,6 +34,7 @@ class SafetensorsFile final : public TensorSource {
  private:
   struct State;
   explicit SafetensorsFile(std::unique_ptr<State> state);
+  static Result<SafetensorsFile> open_index(const std::string& path);
   std::unique_ptr<State> state_;
 };
 
