@@ -24,7 +24,7 @@ function(inference_add_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
   find_package(GTest REQUIRED)
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE ${ARG_LIBS} inference_warnings GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} inference_contract inference_warnings GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     INFERENCE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
     INFERENCE_TEST_CACHE="${INFERENCE_TEST_CACHE}"

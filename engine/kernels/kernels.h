@@ -9,16 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "inference/error.h"
 
 namespace inference::engine {
 
-struct QuantizedRow;  // engine/kernels/quantized.h
-
 struct Kernels {
-  std::string_view isa;  ///< "scalar", "avx2", "avx512", "neon"
+  const char* isa;  ///< "scalar", "avx2", "avx512", "neon"
 
   // --- vectors of float32; n is any length, pointers need no alignment
   float (*dot)(const float* a, const float* b, std::size_t n);
@@ -36,12 +33,14 @@ struct Kernels {
   void (*silu_mul)(float* gate, const float* up, std::size_t n);
   /// gate[i] = gelu_tanh(gate[i]) * up[i]
   void (*gelu_tanh_mul)(float* gate, const float* up, std::size_t n);
+  /// gate[i] = min(gate[i], limit) * sigmoid(alpha * gate[i]) * (clamp(up[i], ±limit) + 1)
+  void (*clamped_swiglu)(float* gate, const float* up, float alpha, float limit, std::size_t n);
   /// x[i] = tanh(x[i] / cap) * cap
   void (*soft_cap)(float* x, float cap, std::size_t n);
   void (*to_f16)(const float* x, std::uint16_t* y, std::size_t n);  ///< round to nearest even
   void (*from_f16)(const std::uint16_t* x, float* y, std::size_t n);
 
-  // --- matrix products: see engine/kernels/quantized.h and float_tiles.h for the remaining entries
+  // --- matrix products: engine/kernels/quantized.h
   const struct MatmulKernels* matmul;
 };
 

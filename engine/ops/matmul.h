@@ -36,13 +36,14 @@ class Matrix {
   static Result<Matrix> create(model::DType type, std::size_t rows, std::size_t cols,
                                std::span<const std::byte> bytes, std::string_view name);
 
+  /// What packed_bytes() will be, known before creating it; 0 for types used in place or unknown.
+  static std::uint64_t estimate_packed_bytes(model::DType type, std::uint64_t rows, std::uint64_t cols);
+
   std::size_t rows() const;
   std::size_t cols() const;
   model::DType type() const;
   /// Bytes held beyond the mapped file; 0 when used in place.
   std::size_t packed_bytes() const;
-  /// Exact float32 values of one row (for the embedding table). out: [cols]
-  void row(std::size_t index, std::span<float> out) const;
 
  private:
   friend class MatmulAccess;

@@ -1,0 +1,80 @@
+// 16 lanes in one AVX-512 register, integer products with VNNI. See scalar/lanes.h for what each
+// operation means.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace inference::engine {
+
+struct Avx512Lanes {
+  static constexpr std::size_t kRowTile = 4;
+  static constexpr std::size_t kInputTile = 8;
+
+  using Floats = __m512;
+  using Ints = __m512i;
+  using Codes = __m512i;  ///< code + 128: VNNI wants the first factor unsigned
+  using Values = __m512i;
+
+  static Floats zero() { return _mm512_setzero_ps(); }
+  static Floats set1(float s) { return _mm512_set1_ps(s); }
+  static Floats load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
+  static __m256i load32(const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Floats load_f16(const std::byte* p) { return _mm512_cvtph_ps(load32(p)); }
+  static void store_f16(std::uint16_t* p, Floats v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+  static Floats load_bf16(const std::byte* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load32(p)), 16));
+  }
+  static Floats add(Floats x, Floats y) { return _mm512_add_ps(x, y); }
+  static Floats sub(Floats x, Floats y) { return _mm512_sub_ps(x, y); }
+  static Floats mul(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
+  static Floats div(Floats x, Floats y) { return _mm512_div_ps(x, y); }
+  static Floats fma(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
+  static Floats max(Floats x, Floats y) { return _mm512_max_ps(x, y); }
+  static Floats min(Floats x, Floats y) { return _mm512_min_ps(x, y); }
+  static Floats abs(Floats x) { return _mm512_abs_ps(x); }
+  static Floats round(Floats x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static Floats power_of_two(Floats n) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+  }
+  static Floats select_less(Floats x, Floats y, Floats yes, Floats no) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), no, yes);
+  }
+  static Floats keep_nan(Floats x, Floats value) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), value, x);
+  }
+
+  static __m512i biased(__m512i codes) { return _mm512_xor_si512(codes, _mm512_set1_epi8(-128)); }
+  static Values values(const std::int8_t* table) {
+    return biased(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))));
+  }
+  static Codes load_codes(const std::byte* p) { return biased(_mm512_loadu_si512(p)); }
+  static void unpack(const std::byte* p, Values values, Codes& low, Codes& high) {
+    const __m512i mask = _mm512_set1_epi8(15);
+    const __m512i x = _mm512_loadu_si512(p);
+    low = _mm512_shuffle_epi8(values, _mm512_and_si512(x, mask));
+    high = _mm512_shuffle_epi8(values, _mm512_and_si512(_mm512_srli_epi16(x, 4), mask));
+  }
+  static Ints start(std::int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
+  static Ints dot4(Ints acc, Codes codes, const std::int8_t* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm512_dpbusd_epi32(acc, codes, _mm512_set1_epi32(four));
+  }
+  static Floats to_float(Ints x) { return _mm512_cvtepi32_ps(x); }
+  static std::int32_t store_codes(std::int8_t* p, Floats x) {
+    const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));
+    const __m512i words = _mm512_cvtps_epi32(limited);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(words));
+    return _mm512_reduce_add_epi32(words);
+  }
+};
+
+}  // namespace inference::engine

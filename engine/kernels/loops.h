@@ -1,0 +1,369 @@
+// The inner loops, written once over the operations of an instruction set (`V`, see scalar/lanes.h for
+// their meaning). Every `V` works on 16 lanes with the same rounding, so all tables give the same bits.
+//
+// This header is compiled with each instruction set's own flags. It must not use any inline function
+// that another file may also compile: the linker could keep the one this machine cannot run.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/quantized.h"
+
+namespace inference::engine {
+
+template <class V>
+struct Loops {
+  using F = typename V::Floats;
+  using I = typename V::Ints;
+  static constexpr std::size_t kLanes = 16;
+
+  // --- pieces of less than 16 elements go through a buffer of zeros, in every table alike
+  template <class T>
+  static void copy_tail(const T* from, T* to, std::size_t n) {
+    for (std::size_t i = 0; i < kLanes; ++i) to[i] = i < n ? from[i] : T(0);
+  }
+  static F load_tail(const float* x, std::size_t n) {
+    float buffer[kLanes];
+    copy_tail(x, buffer, n);
+    return V::load(buffer);
+  }
+  static F load_tail_f16(const std::uint16_t* x, std::size_t n) {
+    std::uint16_t buffer[kLanes];
+    copy_tail(x, buffer, n);
+    return V::load_f16(reinterpret_cast<const std::byte*>(buffer));
+  }
+  static void store_tail(F value, float* y, std::size_t n) {
+    float buffer[kLanes];
+    V::store(buffer, value);
+    for (std::size_t i = 0; i < n; ++i) y[i] = buffer[i];
+  }
+  static float tree(F value) {
+    float lane[kLanes];
+    V::store(lane, value);
+    for (std::size_t width = kLanes / 2; width > 0; width /= 2)
+      for (std::size_t i = 0; i < width; ++i) lane[i] = lane[i] + lane[i + width];
+    return lane[0];
+  }
+
+  // --- vectors
+  static float dot(const float* a, const float* b, std::size_t n) {
+    F acc = V::zero();
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) acc = V::fma(V::load(a + i), V::load(b + i), acc);
+    if (i < n) acc = V::fma(load_tail(a + i, n - i), load_tail(b + i, n - i), acc);
+    return tree(acc);
+  }
+  static float dot_f16(const float* a, const std::uint16_t* b, std::size_t n) {
+    F acc = V::zero();
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      acc = V::fma(V::load(a + i), V::load_f16(reinterpret_cast<const std::byte*>(b + i)), acc);
+    if (i < n) acc = V::fma(load_tail(a + i, n - i), load_tail_f16(b + i, n - i), acc);
+    return tree(acc);
+  }
+  static void axpy(float s, const float* x, float* y, std::size_t n) {
+    const F scale = V::set1(s);
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store(y + i, V::fma(scale, V::load(x + i), V::load(y + i)));
+    if (i < n) store_tail(V::fma(scale, load_tail(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
+  }
+  static void axpy_f16(float s, const std::uint16_t* x, float* y, std::size_t n) {
+    const F scale = V::set1(s);
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      V::store(y + i, V::fma(scale, V::load_f16(reinterpret_cast<const std::byte*>(x + i)), V::load(y + i)));
+    if (i < n) store_tail(V::fma(scale, load_tail_f16(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
+  }
+  static float sum_of_squares(const float* x, std::size_t n) { return dot(x, x, n); }
+  static float max(const float* x, std::size_t n) {
+    float best = x[0];
+    F acc = V::set1(x[0]);
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) acc = V::max(V::load(x + i), acc);
+    float lane[kLanes];
+    V::store(lane, acc);
+    for (const float value : lane) best = value > best ? value : best;
+    for (; i < n; ++i) best = x[i] > best ? x[i] : best;
+    return best;
+  }
+
+  /// y[i] = f(x[i]) with whatever other inputs the function reads at the same place.
+  template <class Function>
+  static void map(const float* x, float* y, std::size_t n, Function f) {
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store(y + i, f(V::load(x + i), i, kLanes));
+    if (i < n) store_tail(f(load_tail(x + i, n - i), i, n - i), y + i, n - i);
+  }
+  static F load_some(const float* x, std::size_t n) { return n == kLanes ? V::load(x) : load_tail(x, n); }
+
+  static void scale_mul(const float* x, float scale, const float* w, float* y, std::size_t n) {
+    const F s = V::set1(scale);
+    map(x, y, n, [&](F v, std::size_t i, std::size_t some) {
+      return V::mul(V::mul(v, s), load_some(w + i, some));
+    });
+  }
+
+  /// e^x by Cody-Waite reduction and a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Taylor
+  /// coefficients are within 1 ulp there); 0 below -87, infinite above 88.
+  static F exp(F x) {
+    const F low = V::set1(-87.0F);
+    const F high = V::set1(88.0F);
+    const F clamped = V::min(V::max(x, low), high);
+    const F n = V::round(V::mul(clamped, V::set1(1.44269504F)));
+    F r = V::fma(n, V::set1(-0.693359375F), clamped);
+    r = V::fma(n, V::set1(2.12194440e-4F), r);
+    F p = V::set1(1.9841270e-4F);
+    p = V::fma(p, r, V::set1(1.3888889e-3F));
+    p = V::fma(p, r, V::set1(8.3333333e-3F));
+    p = V::fma(p, r, V::set1(4.1666667e-2F));
+    p = V::fma(p, r, V::set1(1.6666667e-1F));
+    p = V::fma(p, r, V::set1(0.5F));
+    p = V::fma(p, r, V::set1(1.0F));
+    p = V::fma(p, r, V::set1(1.0F));
+    F out = V::mul(p, V::power_of_two(n));
+    out = V::select_less(x, low, V::zero(), out);
+    out = V::select_less(high, x, V::set1(__builtin_inff()), out);
+    return V::keep_nan(x, out);
+  }
+  static float exp_sum(float* x, float shift, std::size_t n) {
+    const F s = V::set1(shift);
+    F acc = V::zero();
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      const F e = exp(V::sub(V::load(x + i), s));
+      V::store(x + i, e);
+      acc = V::add(acc, e);
+    }
+    if (i < n) {
+      store_tail(exp(V::sub(load_tail(x + i, n - i), s)), x + i, n - i);
+      acc = V::add(acc, load_tail(x + i, n - i));
+    }
+    return tree(acc);
+  }
+  static F logistic(F x) {
+    return V::div(V::set1(1.0F), V::add(V::set1(1.0F), exp(V::sub(V::zero(), x))));
+  }
+  static void silu_mul(float* gate, const float* up, std::size_t n) {
+    map(gate, gate, n, [&](F g, std::size_t i, std::size_t some) {
+      return V::mul(V::mul(g, logistic(g)), load_some(up + i, some));
+    });
+  }
+  /// 0.5 x (1 + tanh(u)) = x logistic(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+  static void gelu_tanh_mul(float* gate, const float* up, std::size_t n) {
+    map(gate, gate, n, [&](F g, std::size_t i, std::size_t some) {
+      const F cube = V::mul(V::mul(g, g), g);
+      const F u = V::mul(V::set1(0.797884561F), V::fma(V::set1(0.044715F), cube, g));
+      return V::mul(V::mul(g, logistic(V::add(u, u))), load_some(up + i, some));
+    });
+  }
+  /// min(gate, limit) logistic(alpha gate) (clamp(up) + 1)
+  static void clamped_swiglu(float* gate, const float* up, float alpha, float limit, std::size_t n) {
+    map(gate, gate, n, [&](F g, std::size_t i, std::size_t some) {
+      const F most = V::set1(limit);
+      const F u = V::max(V::min(load_some(up + i, some), most), V::set1(-limit));
+      const F clamped = V::min(g, most);
+      const F glu = V::mul(clamped, logistic(V::mul(clamped, V::set1(alpha))));
+      return V::mul(V::add(u, V::set1(1.0F)), glu);
+    });
+  }
+  /// tanh(v) = 2 logistic(2 v) - 1
+  static void soft_cap(float* x, float cap, std::size_t n) {
+    const F c = V::set1(cap);
+    map(x, x, n, [&](F v, std::size_t, std::size_t) {
+      const F scaled = V::div(v, c);
+      const F t = V::sub(V::mul(V::set1(2.0F), logistic(V::add(scaled, scaled))), V::set1(1.0F));
+      return V::mul(t, c);
+    });
+  }
+  static void to_f16(const float* x, std::uint16_t* y, std::size_t n) {
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store_f16(y + i, V::load(x + i));
+    if (i == n) return;
+    std::uint16_t buffer[kLanes];
+    V::store_f16(buffer, load_tail(x + i, n - i));
+    for (std::size_t j = 0; i + j < n; ++j) y[i + j] = buffer[j];
+  }
+  static void from_f16(const std::uint16_t* x, float* y, std::size_t n) {
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store(y + i, V::load_f16(reinterpret_cast<const std::byte*>(x + i)));
+    if (i < n) store_tail(load_tail_f16(x + i, n - i), y + i, n - i);
+  }
+
+  // --- float weights
+  template <FloatType kType>
+  static F load_weights(const std::byte* p) {
+    if constexpr (kType == FloatType::f32) return V::load(reinterpret_cast<const float*>(p));
+    if constexpr (kType == FloatType::f16) return V::load_f16(p);
+    if constexpr (kType == FloatType::bf16) return V::load_bf16(p);
+  }
+  template <FloatType kType>
+  static F load_weights_tail(const std::byte* p, std::size_t n) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    std::byte buffer[kLanes * 4];
+    for (std::size_t i = 0; i < kLanes * kSize; ++i) buffer[i] = i < n * kSize ? p[i] : std::byte{0};
+    return load_weights<kType>(buffer);
+  }
+  /// A tile of kRows weight rows by kInputs input rows.
+  template <FloatType kType, std::size_t kRows, std::size_t kInputs>
+  static void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, std::size_t y_stride) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    F acc[kRows][kInputs];
+    for (auto& row : acc)
+      for (F& a : row) a = V::zero();
+    const auto step = [&](std::size_t k, std::size_t n) {
+      F inputs[kInputs];
+      for (std::size_t i = 0; i < kInputs; ++i) inputs[i] = load_some(x + i * cols + k, n);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const std::byte* at = w + (r * cols + k) * kSize;
+        const F weights = n == kLanes ? load_weights<kType>(at) : load_weights_tail<kType>(at, n);
+        for (std::size_t i = 0; i < kInputs; ++i) acc[r][i] = V::fma(inputs[i], weights, acc[r][i]);
+      }
+    };
+    std::size_t k = 0;
+    for (; k + kLanes <= cols; k += kLanes) step(k, kLanes);
+    if (k < cols) step(k, cols - k);
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t i = 0; i < kInputs; ++i) y[i * y_stride + r] = tree(acc[r][i]);
+  }
+  template <FloatType kType, std::size_t kRows>
+  static void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_t x_rows, float* y,
+                         std::size_t y_stride) {
+    std::size_t i = 0;
+    for (; i + 4 <= x_rows; i += 4) float_tile<kType, kRows, 4>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+    for (; i < x_rows; ++i) float_tile<kType, kRows, 1>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+  }
+  template <FloatType kType>
+  static void typed_floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x,
+                           std::size_t x_rows, float* y, std::size_t y_stride) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    std::size_t r = begin;
+    for (; r + V::kRowTile <= end; r += V::kRowTile)
+      float_rows<kType, V::kRowTile>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
+    for (; r < end; ++r) float_rows<kType, 1>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
+  }
+  static void floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x, std::size_t x_rows,
+                     float* y, std::size_t y_stride) {
+    switch (w.type) {
+      case FloatType::f32: return typed_floats<FloatType::f32>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::f16: return typed_floats<FloatType::f16>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::bf16: return typed_floats<FloatType::bf16>(w, begin, end, x, x_rows, y, y_stride);
+    }
+  }
+
+  // --- quantised weights
+  /// 16 rows of one panel by kInputs input rows.
+  template <bool kNibbles, std::uint32_t kScales, bool kOffset, std::size_t kInputs>
+  static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows, const QuantizedRows& x,
+                         std::size_t first, float* y, std::size_t y_stride) {
+    F acc[kInputs];
+    F offset_acc[kInputs];
+    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = offset_acc[i] = V::zero();
+    const auto values = V::values(w.layout.values);
+    for (std::size_t g = 0; g < w.groups; ++g) {
+      typename V::Codes codes[8];
+      if constexpr (kNibbles) {
+        for (std::size_t j = 0; j < 4; ++j) V::unpack(panel + 64 * j, values, codes[j], codes[j + 4]);
+        panel += 256;
+      } else {
+        for (std::size_t j = 0; j < 8; ++j) codes[j] = V::load_codes(panel + 64 * j);
+        panel += 512;
+      }
+      const auto* factors = reinterpret_cast<const float*>(panel);
+      panel += kScaleBytes * kScales * (kOffset ? 2 : 1);
+      for (std::size_t i = 0; i < kInputs; ++i) {
+        const std::size_t at = (first + i) * x.groups + g;
+        const std::int8_t* a = x.codes + at * kGroup;
+        const std::int32_t* sums = x.sums + at * 2;
+        const float d = x.scales[at];
+        const F scale = V::set1(d);
+        if constexpr (kScales == 1) {
+          I dot = V::start(sums[0] + sums[1]);
+          for (std::size_t j = 0; j < 8; ++j) dot = V::dot4(dot, codes[j], a + 4 * j);
+          acc[i] = V::fma(V::mul(V::load(factors), scale), V::to_float(dot), acc[i]);
+          if constexpr (kOffset) {
+            const float sum = d * static_cast<float>(sums[0] + sums[1]);
+            offset_acc[i] = V::fma(V::load(factors + 16), V::set1(sum), offset_acc[i]);
+          }
+        } else {
+          for (std::size_t h = 0; h < 2; ++h) {
+            I dot = V::start(sums[h]);
+            for (std::size_t j = 0; j < 4; ++j) dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
+            acc[i] = V::fma(V::mul(V::load(factors + 16 * h), scale), V::to_float(dot), acc[i]);
+            if constexpr (kOffset) {
+              const float sum = d * static_cast<float>(sums[h]);
+              offset_acc[i] = V::fma(V::load(factors + 32 + 16 * h), V::set1(sum), offset_acc[i]);
+            }
+          }
+        }
+      }
+    }
+    for (std::size_t i = 0; i < kInputs; ++i) {
+      const F sum = kOffset ? V::add(acc[i], offset_acc[i]) : acc[i];
+      if (rows == kPanelRows) {
+        V::store(y + (first + i) * y_stride, sum);
+      } else {
+        store_tail(sum, y + (first + i) * y_stride, rows);
+      }
+    }
+  }
+  template <bool kNibbles, std::uint32_t kScales, bool kOffset>
+  static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x, float* y,
+                     std::size_t y_stride) {
+    const std::size_t panel_bytes = w.groups * w.layout.group_bytes();
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::byte* panel = w.panels + p * panel_bytes;
+      const std::size_t left = w.rows - p * kPanelRows;
+      const std::size_t rows = left < kPanelRows ? left : kPanelRows;
+      float* out = y + p * kPanelRows;
+      std::size_t i = 0;
+      for (; i + V::kInputTile <= x.rows; i += V::kInputTile)
+        panel_tile<kNibbles, kScales, kOffset, V::kInputTile>(w, panel, rows, x, i, out, y_stride);
+      for (; i < x.rows; ++i) panel_tile<kNibbles, kScales, kOffset, 1>(w, panel, rows, x, i, out, y_stride);
+    }
+  }
+  template <bool kNibbles>
+  static void typed_panels(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x,
+                           float* y, std::size_t y_stride) {
+    if (w.layout.scales == 1) {
+      if (w.layout.has_offset) return panels<kNibbles, 1, true>(w, begin, end, x, y, y_stride);
+      return panels<kNibbles, 1, false>(w, begin, end, x, y, y_stride);
+    }
+    if (w.layout.has_offset) return panels<kNibbles, 2, true>(w, begin, end, x, y, y_stride);
+    return panels<kNibbles, 2, false>(w, begin, end, x, y, y_stride);
+  }
+  static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x,
+                        float* y, std::size_t y_stride) {
+    if (w.layout.nibbles) return typed_panels<true>(w, begin, end, x, y, y_stride);
+    return typed_panels<false>(w, begin, end, x, y, y_stride);
+  }
+
+  static void quantize(const float* x, std::size_t groups, std::int8_t* codes, float* scales, std::int32_t* sums) {
+    for (std::size_t g = 0; g < groups; ++g, x += kGroup, codes += kGroup) {
+      const F a = V::load(x);
+      const F b = V::load(x + kLanes);
+      float lane[kLanes];
+      V::store(lane, V::max(V::abs(a), V::abs(b)));
+      float most = 0;
+      for (const float value : lane) most = value > most ? value : most;
+      // 0 * x is 0, or NaN where x is infinite or NaN.
+      const float broken = tree(V::fma(a, V::zero(), V::mul(b, V::zero())));
+      const float d = most / 127.0F;
+      // A scale without an inverse stands for zeros.
+      const F inverse = V::set1(d >= 1.17549435e-38F ? 1.0F / d : 0.0F);
+      scales[g] = d + broken;
+      sums[2 * g] = V::store_codes(codes, V::mul(a, inverse));
+      sums[2 * g + 1] = V::store_codes(codes + kLanes, V::mul(b, inverse));
+    }
+  }
+
+  static constexpr MatmulKernels kMatmul = {&quantized, &floats, &quantize};
+  static constexpr Kernels table(const char* isa) {
+    return Kernels{isa,       &dot,      &dot_f16,       &axpy,           &axpy_f16, &sum_of_squares, &max,
+                   &scale_mul, &exp_sum, &silu_mul,      &gelu_tanh_mul, &clamped_swiglu, &soft_cap, &to_f16, &from_f16,
+                   &kMatmul};
+  }
+};
+
+}  // namespace inference::engine

@@ -1,0 +1,114 @@
+// 16 lanes in four NEON registers, integer products with SDOT. See scalar/lanes.h for what each
+// operation means.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace inference::engine {
+
+struct NeonLanes {
+  static constexpr std::size_t kRowTile = 2;
+  static constexpr std::size_t kInputTile = 2;
+
+  struct Floats {
+    float32x4_t v[4];
+  };
+  struct Ints {
+    int32x4_t v[4];
+  };
+  struct Codes {
+    int8x16_t v[4];
+  };
+  using Values = int8x16_t;
+
+  template <class Function>
+  static Floats each(Function f) {
+    return {{f(0), f(1), f(2), f(3)}};
+  }
+
+  static Floats zero() { return set1(0.0F); }
+  static Floats set1(float s) { return each([=](int) { return vdupq_n_f32(s); }); }
+  static Floats load(const float* p) { return each([=](int i) { return vld1q_f32(p + 4 * i); }); }
+  static void store(float* p, const Floats& x) {
+    for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
+  }
+  static uint16x4_t load_u16x4(const std::byte* p) { return vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p))); }
+  static Floats load_f16(const std::byte* p) {
+    return each([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(load_u16x4(p + 8 * i))); });
+  }
+  static void store_f16(std::uint16_t* p, const Floats& x) {
+    for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));
+  }
+  static Floats load_bf16(const std::byte* p) {
+    return each([=](int i) { return vreinterpretq_f32_u32(vshll_n_u16(load_u16x4(p + 8 * i), 16)); });
+  }
+  static Floats add(const Floats& x, const Floats& y) { return each([&](int i) { return vaddq_f32(x.v[i], y.v[i]); }); }
+  static Floats sub(const Floats& x, const Floats& y) { return each([&](int i) { return vsubq_f32(x.v[i], y.v[i]); }); }
+  static Floats mul(const Floats& x, const Floats& y) { return each([&](int i) { return vmulq_f32(x.v[i], y.v[i]); }); }
+  static Floats div(const Floats& x, const Floats& y) { return each([&](int i) { return vdivq_f32(x.v[i], y.v[i]); }); }
+  static Floats fma(const Floats& x, const Floats& y, const Floats& z) {
+    return each([&](int i) { return vfmaq_f32(z.v[i], x.v[i], y.v[i]); });
+  }
+  // The instructions vmax and vmin treat NaN otherwise, so these compare and select.
+  static Floats max(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vbslq_f32(vcgtq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]); });
+  }
+  static Floats min(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vbslq_f32(vcltq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]); });
+  }
+  static Floats abs(const Floats& x) { return each([&](int i) { return vabsq_f32(x.v[i]); }); }
+  static Floats round(const Floats& x) { return each([&](int i) { return vrndnq_f32(x.v[i]); }); }
+  static Floats power_of_two(const Floats& n) {
+    return each([&](int i) {
+      return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
+    });
+  }
+  static Floats select_less(const Floats& x, const Floats& y, const Floats& yes, const Floats& no) {
+    return each([&](int i) { return vbslq_f32(vcltq_f32(x.v[i], y.v[i]), yes.v[i], no.v[i]); });
+  }
+  static Floats keep_nan(const Floats& x, const Floats& value) {
+    return each([&](int i) { return vbslq_f32(vceqq_f32(x.v[i], x.v[i]), value.v[i], x.v[i]); });
+  }
+
+  static int8x16_t load_bytes(const std::byte* p) { return vld1q_s8(reinterpret_cast<const std::int8_t*>(p)); }
+  static Values values(const std::int8_t* table) { return vld1q_s8(table); }
+  static Codes load_codes(const std::byte* p) {
+    return {{load_bytes(p), load_bytes(p + 16), load_bytes(p + 32), load_bytes(p + 48)}};
+  }
+  static void unpack(const std::byte* p, Values values, Codes& low, Codes& high) {
+    for (int i = 0; i < 4; ++i) {
+      const uint8x16_t x = vreinterpretq_u8_s8(load_bytes(p + 16 * i));
+      low.v[i] = vqtbl1q_s8(values, vandq_u8(x, vdupq_n_u8(15)));
+      high.v[i] = vqtbl1q_s8(values, vshrq_n_u8(x, 4));
+    }
+  }
+  static Ints start(std::int32_t) {
+    return {{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}};
+  }
+  static Ints dot4(Ints acc, const Codes& codes, const std::int8_t* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    const int8x16_t spread = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    for (int i = 0; i < 4; ++i) acc.v[i] = vdotq_s32(acc.v[i], codes.v[i], spread);
+    return acc;
+  }
+  static Floats to_float(const Ints& x) { return each([&](int i) { return vcvtq_f32_s32(x.v[i]); }); }
+  static std::int32_t store_codes(std::int8_t* p, const Floats& x) {
+    const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));
+    std::int32_t sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      std::int32_t lanes[4];
+      vst1q_s32(lanes, vcvtq_s32_f32(limited.v[i]));
+      for (int j = 0; j < 4; ++j) {
+        p[4 * i + j] = static_cast<std::int8_t>(lanes[j]);
+        sum += lanes[j];
+      }
+    }
+    return sum;
+  }
+};
+
+}  // namespace inference::engine

@@ -1,0 +1,211 @@
+// Every instruction set that this machine runs gives the bits of the scalar table.
+#include "engine/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "engine/kernels/quantized.h"
+
+namespace inference::engine {
+namespace {
+
+std::vector<float> random_floats(std::size_t n, unsigned seed, float spread = 1.0F) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0.0F, spread);
+  std::vector<float> out(n);
+  for (float& value : out) value = normal(generator);
+  return out;
+}
+
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const char* what, const char* isa) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(a[i]), std::bit_cast<std::uint32_t>(b[i]))
+        << what << " on " << isa << " at " << i << ": " << a[i] << " and " << b[i];
+  }
+}
+
+class EveryIsa : public testing::TestWithParam<std::size_t> {
+ protected:
+  const Kernels& isa() const { return *supported_kernels()[GetParam()]; }
+  const Kernels& scalar() const { return *supported_kernels()[0]; }
+};
+
+constexpr std::size_t kLengths[] = {1, 3, 15, 16, 17, 31, 32, 33, 64, 100, 257};
+
+TEST_P(EveryIsa, sums_as_the_scalar_table) {
+  for (const std::size_t n : kLengths) {
+    const auto a = random_floats(n, 1);
+    const auto b = random_floats(n, 2);
+    std::vector<std::uint16_t> half(n);
+    std::vector<std::uint16_t> half_scalar(n);
+    isa().to_f16(b.data(), half.data(), n);
+    scalar().to_f16(b.data(), half_scalar.data(), n);
+    EXPECT_EQ(half, half_scalar);
+    expect_same_bits({isa().dot(a.data(), b.data(), n), isa().dot_f16(a.data(), half.data(), n),
+                      isa().sum_of_squares(a.data(), n), isa().max(a.data(), n)},
+                     {scalar().dot(a.data(), b.data(), n), scalar().dot_f16(a.data(), half.data(), n),
+                      scalar().sum_of_squares(a.data(), n), scalar().max(a.data(), n)},
+                     "sums", isa().isa);
+  }
+}
+
+TEST_P(EveryIsa, maps_as_the_scalar_table) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const std::size_t n : kLengths) {
+    auto x = random_floats(n, 3, 30);
+    const auto up = random_floats(n, 4);
+    if (n > 20) {
+      x[0] = kInf;
+      x[1] = -kInf;
+      x[2] = std::nanf("");
+      x[3] = -0.0F;
+      x[4] = 1e-40F;
+      x[5] = 88.5F;
+      x[6] = -87.5F;
+    }
+    const auto both = [&](const char* what, auto call) {
+      std::vector<float> mine = x;
+      std::vector<float> reference = x;
+      call(isa(), mine);
+      call(scalar(), reference);
+      expect_same_bits(mine, reference, what, isa().isa);
+    };
+    both("silu_mul", [&](const Kernels& k, auto& v) { k.silu_mul(v.data(), up.data(), n); });
+    both("gelu_tanh_mul", [&](const Kernels& k, auto& v) { k.gelu_tanh_mul(v.data(), up.data(), n); });
+    both("clamped_swiglu", [&](const Kernels& k, auto& v) { k.clamped_swiglu(v.data(), up.data(), 1.702F, 7, n); });
+    both("soft_cap", [&](const Kernels& k, auto& v) { k.soft_cap(v.data(), 50, n); });
+    both("exp_sum", [&](const Kernels& k, auto& v) { v.push_back(k.exp_sum(v.data(), 1.5F, n)); });
+    both("scale_mul", [&](const Kernels& k, auto& v) { k.scale_mul(v.data(), 0.7F, up.data(), v.data(), n); });
+    both("axpy", [&](const Kernels& k, auto& v) { k.axpy(0.3F, up.data(), v.data(), n); });
+    std::vector<std::uint16_t> half(n);
+    scalar().to_f16(up.data(), half.data(), n);
+    both("axpy_f16", [&](const Kernels& k, auto& v) { k.axpy_f16(0.3F, half.data(), v.data(), n); });
+    both("from_f16", [&](const Kernels& k, auto& v) { k.from_f16(half.data(), v.data(), n); });
+  }
+}
+
+TEST_P(EveryIsa, functions_are_close_to_the_truth) {
+  std::vector<float> x;
+  for (float v = -87; v < 88; v += 0.0137F) x.push_back(v);
+  std::vector<float> e = x;
+  isa().exp_sum(e.data(), 0, e.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double truth = std::exp(static_cast<double>(x[i]));
+    ASSERT_LE(std::fabs(e[i] - truth), 2 * truth * 0x1p-23) << "exp(" << x[i] << ")";
+  }
+  std::vector<float> g = x;
+  const std::vector<float> ones(x.size(), 1.0F);
+  isa().gelu_tanh_mul(g.data(), ones.data(), g.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i];
+    const double truth = 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    ASSERT_NEAR(g[i], truth, 2e-6 * std::max(1.0, std::fabs(truth))) << "gelu(" << v << ")";
+  }
+}
+
+TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
+  for (const FloatType type : {FloatType::f32, FloatType::f16, FloatType::bf16})
+    for (const std::size_t cols : {8U, 48U, 100U})
+      for (const std::size_t inputs : {1U, 5U}) {
+        constexpr std::size_t kRows = 21;
+        const auto weights = random_floats(kRows * cols, 5);
+        const std::size_t size = type == FloatType::f32 ? 4 : 2;
+        std::vector<std::byte> bytes(weights.size() * size + 1);  // one off: no alignment is promised
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+          std::uint32_t bits = std::bit_cast<std::uint32_t>(weights[i]);
+          std::uint16_t half = static_cast<std::uint16_t>(bits >> 16);
+          if (type == FloatType::f16) scalar().to_f16(&weights[i], &half, 1);
+          std::memcpy(bytes.data() + 1 + i * size, size == 4 ? static_cast<void*>(&bits) : &half, size);
+        }
+        const FloatWeights w = {type, bytes.data() + 1, kRows, cols};
+        const auto x = random_floats(inputs * cols, 6);
+        std::vector<float> mine(inputs * kRows);
+        std::vector<float> reference(inputs * kRows);
+        std::vector<float> alone(inputs * kRows);
+        isa().matmul->floats(w, 0, kRows, x.data(), inputs, mine.data(), kRows);
+        scalar().matmul->floats(w, 0, kRows, x.data(), inputs, reference.data(), kRows);
+        expect_same_bits(mine, reference, "floats", isa().isa);
+        for (std::size_t i = 0; i < inputs; ++i)
+          for (std::size_t r = 0; r < kRows; ++r)
+            isa().matmul->floats(w, r, r + 1, x.data() + i * cols, 1, alone.data() + i * kRows, kRows);
+        expect_same_bits(alone, reference, "one row at a time", isa().isa);
+      }
+}
+
+TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
+  std::mt19937 generator(7);
+  for (const bool nibbles : {false, true})
+    for (const std::uint32_t scales : {1U, 2U})
+      for (const bool offset : {false, true})
+        for (const std::size_t inputs : {1U, 2U, 11U}) {
+          constexpr std::size_t kRows = 37;
+          constexpr std::size_t kGroups = 3;
+          QuantizedWeights w;
+          w.layout = {.nibbles = nibbles, .scales = scales, .has_offset = offset};
+          for (auto& value : w.layout.values) value = static_cast<std::int8_t>(generator());
+          w.layout.values[3] = -128;
+          w.rows = kRows;
+          w.groups = kGroups;
+          std::vector<std::byte> panels((kRows + 15) / 16 * kGroups * w.layout.group_bytes());
+          for (std::size_t g = 0; g < panels.size() / w.layout.group_bytes(); ++g) {
+            std::byte* at = panels.data() + g * w.layout.group_bytes();
+            for (std::size_t i = 0; i < w.layout.code_bytes(); ++i) at[i] = static_cast<std::byte>(generator());
+            const auto factors = random_floats((w.layout.group_bytes() - w.layout.code_bytes()) / 4, generator());
+            std::memcpy(at + w.layout.code_bytes(), factors.data(), factors.size() * 4);
+          }
+          w.panels = panels.data();
+          const auto x = random_floats(inputs * kGroups * 32, 8);
+          std::vector<std::int8_t> codes(x.size());
+          std::vector<float> scale(x.size() / 32);
+          std::vector<std::int32_t> sums(x.size() / 16);
+          isa().matmul->quantize(x.data(), x.size() / 32, codes.data(), scale.data(), sums.data());
+          std::vector<std::int8_t> codes_scalar(x.size());
+          std::vector<float> scale_scalar(x.size() / 32);
+          std::vector<std::int32_t> sums_scalar(x.size() / 16);
+          scalar().matmul->quantize(x.data(), x.size() / 32, codes_scalar.data(), scale_scalar.data(),
+                                    sums_scalar.data());
+          ASSERT_EQ(codes, codes_scalar);
+          ASSERT_EQ(sums, sums_scalar);
+          expect_same_bits(scale, scale_scalar, "quantize", isa().isa);
+          const QuantizedRows rows = {codes.data(), scale.data(), sums.data(), inputs, kGroups};
+          std::vector<float> mine(inputs * kRows);
+          std::vector<float> reference(inputs * kRows);
+          isa().matmul->quantized(w, 0, 3, rows, mine.data(), kRows);
+          scalar().matmul->quantized(w, 0, 3, rows, reference.data(), kRows);
+          expect_same_bits(mine, reference, "panels", isa().isa);
+        }
+}
+
+TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf(""), 3e38F, 1e-44F, 0.0F}) {
+    std::vector<float> x(32, 0.5F);
+    if (bad < 1e-30F) std::ranges::fill(x, bad);
+    x[9] = bad;
+    std::int8_t codes[32];
+    float scale = 0;
+    std::int32_t sums[2];
+    isa().matmul->quantize(x.data(), 1, codes, &scale, sums);
+    EXPECT_EQ(std::isnan(scale), !(bad < 3.1e38F));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, EveryIsa, testing::Range(std::size_t{0}, supported_kernels().size()),
+                         [](const auto& test) { return std::string(supported_kernels()[test.param]->isa); });
+
+TEST(Kernels, choose_a_table_this_machine_runs) {
+  ASSERT_TRUE(kernels_status());
+  EXPECT_STREQ(supported_kernels()[0]->isa, "scalar");
+  EXPECT_NE(std::ranges::find(supported_kernels(), &kernels()), supported_kernels().end());
+}
+
+}  // namespace
+}  // namespace inference::engine

@@ -1,0 +1,150 @@
+#include "engine/ops/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <random>
+
+#include "engine/quant/quant.h"
+
+namespace inference::engine {
+namespace {
+
+using model::DType;
+
+struct Case {
+  Matrix matrix;
+  std::vector<std::byte> bytes;
+  std::vector<float> exact;
+};
+
+/// Random blocks; scales that are infinite or NaN are replaced by asking again.
+Case random_case(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
+  std::mt19937 generator(seed);
+  const auto& info = *model::dtype_info(type);
+  Case out;
+  out.exact.resize(rows * cols);
+  const std::size_t blocks = rows * cols / info.block_values;
+  out.bytes.resize(blocks * info.block_bytes);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::span<std::byte> block(out.bytes.data() + b * info.block_bytes, info.block_bytes);
+    const std::span<float> values(out.exact.data() + b * info.block_values, info.block_values);
+    bool finite = false;
+    while (!finite) {
+      for (std::byte& byte : block) byte = static_cast<std::byte>(generator());
+      EXPECT_TRUE(dequantize(type, block, values));
+      finite = std::ranges::all_of(values, [](float v) { return std::fabs(v) < 1e6F; });
+    }
+  }
+  auto matrix = Matrix::create(type, rows, cols, out.bytes, "w");
+  EXPECT_TRUE(matrix) << matrix.error().to_string();
+  if (matrix) out.matrix = std::move(*matrix);
+  return out;
+}
+
+std::vector<float> product(ThreadPool& pool, const Matrix& w, const std::vector<float>& x, std::size_t inputs) {
+  Activations a;
+  a.set(x, inputs, w.cols());
+  std::vector<float> y(inputs * w.rows());
+  matmul(pool, w, a, y.data(), w.rows());
+  return y;
+}
+
+std::vector<DType> all_types() {
+  std::vector<DType> out = {DType::f32, DType::f16, DType::bf16};
+  for (const QuantFormat* format : quant_formats()) out.push_back(format->type);
+  return out;
+}
+
+class EveryType : public testing::TestWithParam<DType> {};
+
+TEST_P(EveryType, multiplies_within_the_error_of_int8_inputs) {
+  constexpr std::size_t kRows = 19;
+  constexpr std::size_t kCols = 512;
+  constexpr std::size_t kInputs = 3;
+  const Case c = random_case(GetParam(), kRows, kCols, 11);
+  std::mt19937 generator(12);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(kInputs * kCols);
+  for (float& v : x) v = normal(generator);
+  ThreadPool pool(2);
+  const auto y = product(pool, c.matrix, x, kInputs);
+  const bool quantized = quant_format(GetParam()) != nullptr;
+  for (std::size_t i = 0; i < kInputs; ++i)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      double truth = 0;
+      double bound = 0;
+      for (std::size_t k = 0; k < kCols; ++k) {
+        const double w = c.exact[r * kCols + k];
+        truth += w * x[i * kCols + k];
+        // Half a step of the input's group (at most max|x| / 127), and float32 sums.
+        double most = 0;
+        for (std::size_t j = k / 32 * 32; j < k / 32 * 32 + 32; ++j)
+          most = std::max(most, std::fabs(static_cast<double>(x[i * kCols + j])));
+        bound += std::fabs(w) * (quantized ? most / 254 * 1.01 : 0) + std::fabs(w * x[i * kCols + k]) * 1e-5;
+      }
+      // Types with offsets multiply codes and offsets apart; their sums cancel.
+      EXPECT_NEAR(y[i * kRows + r], truth, bound * 1.1 + 1e-3 * std::fabs(truth)) << "row " << r << " input " << i;
+    }
+}
+
+TEST_P(EveryType, gives_the_same_bits_for_any_threads_and_batch) {
+  constexpr std::size_t kRows = 70;
+  constexpr std::size_t kCols = 256;
+  constexpr std::size_t kInputs = 9;
+  const Case c = random_case(GetParam(), kRows, kCols, 13);
+  std::mt19937 generator(14);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(kInputs * kCols);
+  for (float& v : x) v = normal(generator);
+  ThreadPool one(1);
+  ThreadPool three(3);
+  const auto together = product(one, c.matrix, x, kInputs);
+  const auto threaded = product(three, c.matrix, x, kInputs);
+  for (std::size_t i = 0; i < kInputs; ++i) {
+    const std::vector<float> row(x.begin() + static_cast<std::ptrdiff_t>(i * kCols),
+                                 x.begin() + static_cast<std::ptrdiff_t>((i + 1) * kCols));
+    const auto alone = product(three, c.matrix, row, 1);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(together[i * kRows + r]), std::bit_cast<std::uint32_t>(alone[r]));
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(together[i * kRows + r]),
+                std::bit_cast<std::uint32_t>(threaded[i * kRows + r]));
+    }
+  }
+}
+
+TEST_P(EveryType, holds_as_many_bytes_as_estimated) {
+  const Case c = random_case(GetParam(), 33, 256, 15);
+  EXPECT_EQ(c.matrix.packed_bytes(), Matrix::estimate_packed_bytes(GetParam(), 33, 256));
+}
+
+INSTANTIATE_TEST_SUITE_P(Type, EveryType, testing::ValuesIn(all_types()),
+                         [](const auto& test) { return std::string(model::to_string(test.param)); });
+
+TEST(Matrix, refuses_what_does_not_fit) {
+  const std::vector<std::byte> bytes(18);
+  EXPECT_EQ(Matrix::create(DType::q4_0, 1, 31, bytes, "w").error().code, ErrorCode::corrupt_data);
+  EXPECT_EQ(Matrix::create(DType::q4_0, 2, 32, bytes, "w").error().code, ErrorCode::corrupt_data);
+  const auto error = Matrix::create(DType::i32, 1, 4, bytes, "blk.0.x").error();
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_NE(error.message.find("blk.0.x"), std::string::npos);
+  EXPECT_NE(error.message.find("I32"), std::string::npos);
+}
+
+TEST(ThreadPool, runs_every_task_once) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> counts(static_cast<std::size_t>(round));
+      pool.run(counts.size(), [&](std::size_t i) { ++counts[i]; });
+      for (const auto& count : counts) ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace inference::engine
