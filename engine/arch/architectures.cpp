@@ -35,9 +35,9 @@ std::string known_names(bool gguf) {
   return out;
 }
 
-/// The head of a checkpoint that says nothing is its own tensor, or the embedding table.
+/// A file that does not say whether the head is the embedding table shows it by having none.
 void settle_output(ConfigReader& in, ModelSpec& spec) {
-  if (in.is_gguf()) spec.tied_output = in.file()->find("output.weight") == nullptr;
+  spec.output_optional = in.is_gguf() || !in.has({"tie_word_embeddings", ""});
 }
 
 /// GGUF does not give the vocabulary's size everywhere; the embedding table's rows do.

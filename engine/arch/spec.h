@@ -76,7 +76,8 @@ struct ModelSpec {
   bool fused_qkv = false;
   bool fused_gate_up = false;
   bool sinks = false;
-  bool tied_output = false;  ///< the head is the embedding table
+  bool tied_output = false;      ///< the head is the embedding table
+  bool output_optional = false;  ///< it is so where the file has no head
 
   float embedding_scale = 1;
   float attention_scale = 0;  ///< factor of q·k; 0: 1 / sqrt(head_dim)

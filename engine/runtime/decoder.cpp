@@ -1,0 +1,376 @@
+#include "engine/runtime/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/blocks/attention.h"
+#include "engine/blocks/norm.h"
+#include "engine/blocks/routing.h"
+#include "engine/kernels/kernels.h"
+#include "engine/quant/quant.h"
+
+namespace inference::engine {
+namespace {
+
+std::size_t size_of(int value) { return static_cast<std::size_t>(value); }
+
+/// The widest of a model's row buffers.
+struct Widths {
+  std::size_t hidden, query, key_value, feed_forward, vocab;
+  explicit Widths(const ModelSpec& spec)
+      : hidden(size_of(spec.hidden)),
+        query(size_of(spec.heads) * size_of(spec.head_dim)),
+        key_value(size_of(spec.kv_heads) * size_of(spec.head_dim)),
+        feed_forward(size_of(std::max(spec.feed_forward, spec.expert_feed_forward))),
+        vocab(size_of(spec.vocab_size)) {}
+  std::size_t widest() const { return std::max({hidden, query, feed_forward}); }
+};
+
+void add_in_place(std::span<float> y, std::span<const float> x) {
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] += x[i];
+}
+
+}  // namespace
+
+Decoder::Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool)
+    : spec_(&spec), weights_(&weights), pool_(&pool) {
+  const Widths w(spec);
+  hidden_.resize(kSliceRows * w.hidden);
+  normed_.resize(kSliceRows * w.hidden);
+  query_.resize(kSliceRows * w.query);
+  key_.resize(kSliceRows * w.key_value);
+  value_.resize(kSliceRows * w.key_value);
+  attended_.resize(kSliceRows * w.query);
+  branch_.resize(kSliceRows * w.hidden);
+  gate_.resize(kSliceRows * w.feed_forward);
+  up_.resize(kSliceRows * w.feed_forward);
+  if (spec.experts > 0) {
+    expert_in_.resize(kSliceRows * w.hidden);
+    expert_out_.resize(kSliceRows * w.hidden);
+    router_.resize(kSliceRows * size_of(spec.experts));
+    expert_inputs_.reserve(kSliceRows, w.widest());
+  }
+  logits_.resize(kLogitRows * w.vocab);
+  scores_.resize(size_of(pool.size()) * 4 * size_of(kKeySplit));
+  inputs_.reserve(kSliceRows, w.widest());
+}
+
+std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
+  const Widths w(spec);
+  std::uint64_t floats = kSliceRows * (3 * w.hidden + 2 * w.query + 2 * w.key_value + 2 * w.feed_forward);
+  std::uint64_t activations = kSliceRows * w.widest();
+  if (spec.experts > 0) {
+    floats += kSliceRows * (2 * w.hidden + size_of(spec.experts));
+    activations *= 2;
+  }
+  floats += kLogitRows * w.vocab;
+  // Codes, and per 32 of them a scale and two sums.
+  return floats * sizeof(float) + activations + activations / 32 * 12;
+}
+
+Result<Decoder> Decoder::create(const ModelSpec& spec, const Weights& weights, ThreadPool& pool) {
+  Decoder decoder(spec, weights, pool);
+  for (const RopeParameters& parameters : spec.ropes) {
+    auto rope = Rope::create(parameters, spec.interleaved_rope);
+    if (!rope) return fail(rope.error().code, rope.error().message, spec.source);
+    const std::size_t angles = kSliceRows * size_of(rope->dims() / 2);
+    decoder.cosines_.emplace_back(angles);
+    decoder.sines_.emplace_back(angles);
+    decoder.ropes_.push_back(std::move(*rope));
+  }
+  return decoder;
+}
+
+int Decoder::long_from() const {
+  int from = 0;
+  for (const Rope& rope : ropes_) from = std::max(from, rope.long_from());
+  return from;
+}
+
+/// Waking the threads costs more than a few rows of element-wise work.
+template <class Function>
+void Decoder::for_rows(std::size_t count, Function f) {
+  constexpr std::size_t kFew = 4;
+  if (count <= kFew) {
+    for (std::size_t i = 0; i < count; ++i) f(i);
+  } else {
+    pool_->run(count, f);
+  }
+}
+
+void Decoder::apply(const Linear& linear, Activations& in, std::vector<float>& out) {
+  const std::size_t width = linear.weight.rows();
+  matmul(*pool_, linear.weight, in, out.data(), width);
+  if (linear.bias.empty()) return;
+  for (std::size_t i = 0; i < in.rows(); ++i)
+    add_in_place(std::span(out).subspan(i * width, width), linear.bias);
+}
+
+void Decoder::embed() {
+  const std::size_t width = size_of(spec_->hidden);
+  const model::TensorView& table = *weights_->embedding;
+  const std::size_t row_bytes = table.bytes.size() / size_of(spec_->vocab_size);
+  for_rows(rows(), [&](std::size_t i) {
+    const std::span<float> out = std::span(hidden_).subspan(i * width, width);
+    // The type and the sizes were tried when the weights were loaded.
+    (void)dequantize(table.dtype, table.bytes.subspan(size_of(rows_[i].token) * row_bytes, row_bytes), out);
+    if (spec_->embedding_scale != 1)
+      for (float& value : out) value *= spec_->embedding_scale;
+  });
+}
+
+void Decoder::prepare_angles() {
+  for (std::size_t r = 0; r < ropes_.size(); ++r) {
+    const std::size_t half = size_of(ropes_[r].dims() / 2);
+    for_rows(rows(), [&](std::size_t i) {
+      ropes_[r].angles(rows_[i].position, rows_[i].long_sequence, std::span(cosines_[r]).subspan(i * half, half),
+                       std::span(sines_[r]).subspan(i * half, half));
+    });
+  }
+}
+
+void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& weight, std::vector<float>& out) {
+  const std::size_t width = weight.size();
+  for_rows(rows(), [&](std::size_t i) {
+    rms_norm(std::span(in).subspan(i * width, width), weight, spec_->norm_epsilon,
+             std::span(out).subspan(i * width, width));
+  });
+}
+
+/// A weight as wide as one head normalises each head, a wider one all heads of a row together.
+void Decoder::normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight) {
+  const std::size_t row = size_of(heads) * size_of(spec_->head_dim);
+  const std::size_t width = weight.size();
+  for_rows(rows(), [&](std::size_t i) {
+    for (std::size_t at = 0; at < row; at += width) {
+      const std::span<float> part = std::span(x).subspan(i * row + at, width);
+      rms_norm(part, weight, spec_->norm_epsilon, part);
+    }
+  });
+}
+
+void Decoder::rotate(std::vector<float>& x, int heads, int rope) {
+  const std::size_t dim = size_of(spec_->head_dim);
+  const Rope& positions = ropes_[size_of(rope)];
+  const std::size_t half = size_of(positions.dims() / 2);
+  for_rows(rows(), [&](std::size_t i) {
+    const auto cosines = std::span<const float>(cosines_[size_of(rope)]).subspan(i * half, half);
+    const auto sines = std::span<const float>(sines_[size_of(rope)]).subspan(i * half, half);
+    for (std::size_t h = 0; h < size_of(heads); ++h)
+      positions.rotate(std::span(x).subspan((i * size_of(heads) + h) * dim, dim), cosines, sines);
+  });
+}
+
+void Decoder::store(int layer) {
+  const std::size_t dim = size_of(spec_->head_dim);
+  const std::size_t heads = size_of(spec_->kv_heads);
+  for_rows(rows(), [&](std::size_t i) {
+    KvCache& cache = *rows_[i].cache;
+    for (std::size_t h = 0; h < heads; ++h) {
+      const float* key = key_.data() + (i * heads + h) * dim;
+      const float* value = value_.data() + (i * heads + h) * dim;
+      std::byte* to_key = cache.key(layer, static_cast<int>(h), rows_[i].position);
+      std::byte* to_value = cache.value(layer, static_cast<int>(h), rows_[i].position);
+      if (cache.shape().type == KvType::f32) {
+        std::memcpy(to_key, key, dim * sizeof(float));
+        std::memcpy(to_value, value, dim * sizeof(float));
+      } else {
+        kernels().to_f16(key, reinterpret_cast<std::uint16_t*>(to_key), dim);
+        kernels().to_f16(value, reinterpret_cast<std::uint16_t*>(to_value), dim);
+      }
+    }
+  });
+}
+
+void Decoder::attend_all(int layer, const LayerWeights& weights) {
+  const std::size_t dim = size_of(spec_->head_dim);
+  const std::size_t heads = size_of(spec_->heads);
+  const std::size_t group = heads / size_of(spec_->kv_heads);
+  const int window = spec_->layers[size_of(layer)].window;
+  AttentionParameters shared;
+  shared.head_dim = spec_->head_dim;
+  shared.scale = spec_->attention_scale != 0 ? spec_->attention_scale : 1.0F / std::sqrt(static_cast<float>(dim));
+  shared.cap = spec_->attention_cap;
+
+  const auto one = [&](std::size_t unit, std::span<float> scores) {
+    const std::size_t i = unit / heads;
+    const std::size_t h = unit % heads;
+    const DecoderRow& row = rows_[i];
+    const KvCache& cache = *row.cache;
+    const int kv_head = static_cast<int>(h / group);
+    AttentionParameters p = shared;
+    p.half = cache.shape().type != KvType::f32;
+    p.sink = weights.sinks.empty() ? nullptr : &weights.sinks[h];
+    const int first = window > 0 ? std::max(0, row.position - window + 1) : 0;
+    attend(p, std::span(query_).subspan(unit * dim, dim), first, row.position,
+           [&](int token, int limit) {
+             const int end = std::min(limit, (token / kPageTokens + 1) * kPageTokens);
+             return KeyValueRun{cache.key(layer, kv_head, token), cache.value(layer, kv_head, token), end - token};
+           },
+           scores, std::span(attended_).subspan(unit * dim, dim));
+  };
+  // Units go to tasks in turn, since later positions cost more.
+  const std::size_t units = rows() * heads;
+  const std::size_t tasks = std::min(units, scores_.size() / size_of(kKeySplit));
+  pool_->run(tasks, [&](std::size_t task) {
+    const std::span<float> scores = std::span(scores_).subspan(task * size_of(kKeySplit), size_of(kKeySplit));
+    for (std::size_t unit = task; unit < units; unit += tasks) one(unit, scores);
+  });
+}
+
+void Decoder::attention(int layer, const LayerWeights& weights) {
+  const std::size_t width = size_of(spec_->hidden);
+  const std::vector<float>* in = &hidden_;
+  if (spec_->pre_norm) {
+    norm_rows(hidden_, weights.attention_norm, normed_);
+    in = &normed_;
+  }
+  inputs_.set(std::span(*in).first(rows() * width), rows(), width);
+  apply(weights.query, inputs_, query_);
+  apply(weights.key, inputs_, key_);
+  apply(weights.value, inputs_, value_);
+  if (spec_->head_norm != HeadNorm::none) {
+    normalize_heads(query_, spec_->heads, weights.query_norm);
+    normalize_heads(key_, spec_->kv_heads, weights.key_norm);
+  }
+  const int rope = spec_->layers[size_of(layer)].rope;
+  if (rope >= 0) {
+    rotate(query_, spec_->heads, rope);
+    rotate(key_, spec_->kv_heads, rope);
+  }
+  store(layer);
+  attend_all(layer, weights);
+  const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
+  inputs_.set(std::span(attended_).first(rows() * attended), rows(), attended);
+  apply(weights.attention_output, inputs_, branch_);
+  add_residual(branch_, weights.attention_post_norm);
+}
+
+void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>& post_norm) {
+  const std::size_t width = size_of(spec_->hidden);
+  if (!post_norm.empty()) norm_rows(branch, post_norm, branch);
+  for_rows(rows(), [&](std::size_t i) {
+    kernels().axpy(spec_->residual_scale, branch.data() + i * width, hidden_.data() + i * width, width);
+  });
+}
+
+/// out[count, hidden] = down(activation(gate(in)) * up(in))
+void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in, std::size_t count,
+                    std::vector<float>& out) {
+  apply(gate, in, gate_);
+  apply(up, in, up_);
+  const std::size_t width = gate.weight.rows();
+  for_rows(count, [&](std::size_t i) {
+    float* g = gate_.data() + i * width;
+    const float* u = up_.data() + i * width;
+    switch (spec_->activation) {
+      case Activation::silu: kernels().silu_mul(g, u, width); break;
+      case Activation::gelu_tanh: kernels().gelu_tanh_mul(g, u, width); break;
+      case Activation::clamped_swiglu:
+        kernels().clamped_swiglu(g, u, spec_->swiglu_alpha, spec_->swiglu_limit, width);
+        break;
+    }
+  });
+  in.set(std::span(gate_).first(count * width), count, width);
+  apply(down, in, out);
+}
+
+/// Rows go to their experts in groups; each row adds its experts' answers in ascending order.
+void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>& in) {
+  const std::size_t width = size_of(spec_->hidden);
+  apply(weights.router, inputs_, router_);
+  std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
+  const std::size_t experts = rows_of.size();
+  for (std::size_t i = 0; i < rows(); ++i)
+    for (const ExpertShare& share :
+         route(std::span(router_).subspan(i * experts, experts), spec_->experts_used, spec_->gating))
+      rows_of[size_of(share.expert)].emplace_back(i, share.weight);
+
+  std::fill_n(branch_.begin(), rows() * width, 0.0F);
+  for (std::size_t e = 0; e < experts; ++e) {
+    const auto& chosen = rows_of[e];
+    if (chosen.empty()) continue;
+    for (std::size_t j = 0; j < chosen.size(); ++j)
+      std::copy_n(in.begin() + static_cast<std::ptrdiff_t>(chosen[j].first * width), width,
+                  expert_in_.begin() + static_cast<std::ptrdiff_t>(j * width));
+    expert_inputs_.set(std::span(expert_in_).first(chosen.size() * width), chosen.size(), width);
+    const ExpertWeights& expert = weights.experts[e];
+    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_);
+    for (std::size_t j = 0; j < chosen.size(); ++j)
+      kernels().axpy(chosen[j].second, expert_out_.data() + j * width, branch_.data() + chosen[j].first * width, width);
+  }
+}
+
+void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
+  const std::size_t width = size_of(spec_->hidden);
+  const std::vector<float>* in = &hidden_;
+  if (spec_->pre_norm) {
+    norm_rows(hidden_, weights.feed_forward_norm, normed_);
+    in = &normed_;
+  }
+  inputs_.set(std::span(*in).first(rows() * width), rows(), width);
+  if (experts) {
+    mix_experts(weights, *in);
+  } else {
+    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_);
+  }
+  add_residual(branch_, weights.feed_forward_post_norm);
+}
+
+/// Reports keys and queries with pairs half a head apart, however the file orders them.
+void Decoder::observe(int layer, AttentionObserver& observer) {
+  const std::size_t dim = size_of(spec_->head_dim);
+  const auto ordered = [&](const std::vector<float>& x, int heads) {
+    std::vector<float> out(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows() * size_of(heads) * dim));
+    if (!spec_->interleaved_rope) return out;
+    const std::size_t rotated = size_of(spec_->ropes.front().dims);
+    for (std::size_t head = 0; head < out.size(); head += dim)
+      for (std::size_t i = 0; i < rotated / 2; ++i) {
+        out[head + i] = x[head + 2 * i];
+        out[head + rotated / 2 + i] = x[head + 2 * i + 1];
+      }
+    return out;
+  };
+  observer.on_attention(layer, rows_.front().position, static_cast<int>(rows()), ordered(key_, spec_->kv_heads),
+                        ordered(query_, spec_->heads));
+}
+
+void Decoder::logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits) {
+  const std::size_t width = size_of(spec_->hidden);
+  const std::size_t vocab = size_of(spec_->vocab_size);
+  std::vector<std::size_t> wanted;
+  for (std::size_t i = 0; i < rows(); ++i)
+    if (rows_[i].wants_logits) wanted.push_back(i);
+  for (std::size_t begin = 0; begin < wanted.size(); begin += kLogitRows) {
+    const std::size_t count = std::min(kLogitRows, wanted.size() - begin);
+    for (std::size_t j = 0; j < count; ++j)
+      rms_norm(std::span(hidden_).subspan(wanted[begin + j] * width, width), weights_->output_norm,
+               spec_->norm_epsilon, std::span(normed_).subspan(j * width, width));
+    inputs_.set(std::span(normed_).first(count * width), count, width);
+    apply(weights_->output, inputs_, logits_);
+    for (std::size_t j = 0; j < count; ++j) {
+      const std::span<float> row = std::span(logits_).subspan(j * vocab, vocab);
+      if (spec_->logit_divisor != 1)
+        for (float& value : row) value /= spec_->logit_divisor;
+      if (spec_->logit_cap > 0) kernels().soft_cap(row.data(), spec_->logit_cap, vocab);
+      on_logits(wanted[begin + j], row);
+    }
+  }
+}
+
+void Decoder::run(std::span<const DecoderRow> rows,
+                  const std::function<void(std::size_t, std::span<const float>)>& on_logits,
+                  AttentionObserver* observer) {
+  rows_ = rows;
+  embed();
+  prepare_angles();
+  for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
+    attention(static_cast<int>(i), weights_->layers[i]);
+    if (observer != nullptr) observe(static_cast<int>(i), *observer);
+    feed_forward(weights_->layers[i], spec_->layers[i].experts);
+  }
+  logits(on_logits);
+}
+
+}  // namespace inference::engine

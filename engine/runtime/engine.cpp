@@ -1,0 +1,319 @@
+#include "engine/runtime/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <new>
+#include <optional>
+
+#include "engine/kernels/kernels.h"
+#include "engine/quant/quant.h"
+#include "engine/runtime/decoder.h"
+#include "model/formats/checked.h"
+#include "platform/system.h"
+
+namespace inference::engine {
+namespace {
+
+std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 19)) >> 20) + " MiB"; }
+
+class SequenceImpl final : public Sequence {
+ public:
+  SequenceImpl(const KvShape& shape, std::shared_ptr<KvPool> pool, int capacity)
+      : cache(shape, std::move(pool)), capacity_(capacity) {}
+
+  int length() const override { return static_cast<int>(ids.size()); }
+  int capacity() const override { return capacity_; }
+  std::span<const TokenId> tokens() const override { return ids; }
+  void truncate(int length) override {
+    if (length >= this->length()) return;
+    ids.resize(static_cast<std::size_t>(std::max(0, length)));
+    cache.shrink(this->length());
+  }
+
+  std::vector<TokenId> ids;
+  KvCache cache;
+  bool long_positions = false;  ///< the stored keys were rotated for a long sequence
+
+ private:
+  int capacity_;
+};
+
+Result<KvType> kv_type_of(KvType wanted) {
+  if (wanted == KvType::automatic || wanted == KvType::f16) return KvType::f16;
+  if (wanted == KvType::f32) return KvType::f32;
+  return fail(ErrorCode::unsupported, std::string("kv_type ") + (wanted == KvType::bf16 ? "bf16" : "q8_0") +
+                                          " is not supported by this engine; f16 and f32 are");
+}
+
+KvShape kv_shape(const ModelSpec& spec, KvType type) {
+  return {static_cast<int>(spec.layers.size()), spec.kv_heads, spec.head_dim, type};
+}
+
+/// The bits of a quantised model's weights, by the type that most of them have.
+void fill_quantization(const ModelFile& file, ModelInfo& info) {
+  std::vector<std::pair<model::DType, std::uint64_t>> counts;
+  for (const model::TensorView& tensor : file.tensors->tensors()) {
+    auto at = std::ranges::find(counts, tensor.dtype, [](const auto& c) { return c.first; });
+    if (at == counts.end()) at = counts.insert(counts.end(), {tensor.dtype, 0});
+    at->second += tensor.element_count();
+  }
+  if (counts.empty()) return;
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
+  const model::DTypeInfo* type = model::dtype_info(most->first);
+  if (type == nullptr || !type->quantized) return;
+  info.quant_bits = static_cast<int>(type->block_bytes * 8 / type->block_values);
+  info.quant_group = 32;
+  const QuantFormat* format = quant_format(most->first);
+  if (format != nullptr && format->scales == 2) info.quant_group = 16;
+}
+
+struct Plan {
+  MemoryPlan memory;
+  int context = 0;
+  KvType kv_type = KvType::f16;
+};
+
+Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
+  const ModelSpec& spec = file.spec;
+  Plan plan;
+  if (options.context_len < 0)
+    return fail(ErrorCode::invalid_argument, "context_len is " + std::to_string(options.context_len));
+  if (options.context_len > spec.context_length)
+    return fail(ErrorCode::invalid_argument, "context_len is " + std::to_string(options.context_len) +
+                                                 ", the model was made for at most " + std::to_string(spec.context_length),
+                spec.source);
+  plan.context = options.context_len > 0 ? options.context_len : spec.context_length;
+  const auto type = kv_type_of(options.kv_type);
+  if (!type) return std::unexpected(type.error());
+  plan.kv_type = *type;
+  const WeightBytes weights = estimate_weights(file);
+  plan.memory.weights_mapped = weights.mapped;
+  plan.memory.weights_packed = weights.packed;
+  plan.memory.sequences = std::max(1, options.max_sequences);
+  const std::uint64_t pages = (static_cast<std::uint64_t>(plan.context) + kPageTokens - 1) / kPageTokens;
+  const KvShape shape = kv_shape(spec, plan.kv_type);
+  const auto kv = model::checked_mul(pages, KvPool::page_bytes(shape));
+  const auto all = kv ? model::checked_mul(*kv, static_cast<std::uint64_t>(plan.memory.sequences)) : std::nullopt;
+  if (!all || *all > (std::uint64_t{1} << 60))
+    return fail(ErrorCode::out_of_memory, "the KV cache of " + std::to_string(plan.context) + " tokens overflows", spec.source);
+  plan.memory.kv_cache = *kv;
+  plan.memory.scratch = Decoder::scratch_bytes(spec);
+  return plan;
+}
+
+Status check_memory(const Plan& plan, const ModelFile& file, std::uint64_t asked_limit) {
+  const std::uint64_t limit = asked_limit > 0 ? asked_limit : platform::available_memory();
+  const MemoryPlan& m = plan.memory;
+  if (limit == 0 || m.total() <= limit) return {};
+  const std::uint64_t fixed = m.weights_mapped + m.weights_packed + m.scratch;
+  const std::uint64_t per_token = m.kv_cache / static_cast<std::uint64_t>(plan.context) *
+                                  static_cast<std::uint64_t>(m.sequences);
+  std::string hint;
+  if (fixed < limit && per_token > 0)
+    hint = "; a context of " + std::to_string((limit - fixed) / per_token / kPageTokens * kPageTokens) + " tokens fits";
+  return fail(ErrorCode::out_of_memory,
+              "needs " + mebibytes(m.total()) + " (weights " + mebibytes(m.weights_mapped + m.weights_packed) + ", KV cache " +
+                  std::to_string(m.sequences) + " x " + mebibytes(m.kv_cache) + ", scratch " + mebibytes(m.scratch) + "), " +
+                  (asked_limit > 0 ? "the limit is " : "available are ") + mebibytes(limit) + hint,
+              file.spec.source);
+}
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(ModelFile file, const Plan& plan, int threads)
+      : file_(std::move(file)), plan_(plan), pool_(threads) {}
+
+  Status load(const EngineOptions& options) {
+    auto weights = load_weights(file_, options.on_progress);
+    if (!weights) return std::unexpected(std::move(weights.error()));
+    weights_ = std::move(*weights);
+    auto decoder = Decoder::create(file_.spec, weights_, pool_);
+    if (!decoder) return std::unexpected(std::move(decoder.error()));
+    decoder_.emplace(std::move(*decoder));
+    const KvShape shape = kv_shape(file_.spec, plan_.kv_type);
+    kv_ = std::make_shared<KvPool>(shape, kv_budget(options.memory_limit));
+    fill_info();
+    return {};
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  const MemoryPlan& memory_plan() const override { return plan_.memory; }
+  int num_heads() const override { return file_.spec.heads; }
+  int num_kv_heads() const override { return file_.spec.kv_heads; }
+  int head_dim() const override { return file_.spec.head_dim; }
+  int threads() const override { return pool_.size(); }
+  std::uint64_t kv_bytes_in_use() const override { return kv_->bytes_in_use(); }
+
+  Result<std::unique_ptr<Sequence>> new_sequence() override {
+    return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_type), kv_, plan_.context);
+  }
+
+  Status forward(std::span<SequenceInput> inputs, std::stop_token stop, AttentionObserver* observer) override {
+    if (auto ok = check(inputs); !ok) return ok;
+    const std::lock_guard lock(mutex_);
+    try {
+      for (const SequenceInput& input : inputs)
+        if (auto ok = settle_positions(input, stop); !ok) return ok;
+      return run(inputs, stop, observer);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "no memory left for a forward pass", file_.spec.source);
+    }
+  }
+
+ private:
+  static SequenceImpl& impl(const SequenceInput& input) { return static_cast<SequenceImpl&>(*input.sequence); }
+
+  /// Beyond the sequences of the plan, pages may take what is left of the limit.
+  std::uint64_t kv_budget(std::uint64_t asked_limit) const {
+    const MemoryPlan& m = plan_.memory;
+    const std::uint64_t planned = m.kv_cache * static_cast<std::uint64_t>(m.sequences);
+    const std::uint64_t limit = asked_limit > 0 ? asked_limit : platform::available_memory();
+    const std::uint64_t fixed = m.weights_mapped + m.weights_packed + m.scratch;
+    return limit > fixed ? std::max(planned, limit - fixed) : planned;
+  }
+
+  void fill_info() {
+    const ModelSpec& spec = file_.spec;
+    info_.architecture = spec.architecture;
+    info_.vocab_size = spec.vocab_size;
+    info_.num_layers = static_cast<int>(spec.layers.size());
+    info_.hidden_size = spec.hidden;
+    info_.context_length = plan_.context;
+    fill_quantization(file_, info_);
+  }
+
+  Status check(std::span<SequenceInput> inputs) const {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const SequenceInput& input = inputs[i];
+      if (input.sequence == nullptr || input.tokens.empty())
+        return fail(ErrorCode::invalid_argument, "input " + std::to_string(i) + " has no sequence or no tokens");
+      for (std::size_t j = 0; j < i; ++j)
+        if (inputs[j].sequence == input.sequence)
+          return fail(ErrorCode::invalid_argument, "a sequence occurs twice in one pass");
+      for (const TokenId id : input.tokens)
+        if (id < 0 || id >= file_.spec.vocab_size)
+          return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+                                                       std::to_string(file_.spec.vocab_size));
+      const std::size_t length = input.tokens.size() + static_cast<std::size_t>(input.sequence->length());
+      if (length > static_cast<std::size_t>(plan_.context))
+        return fail(ErrorCode::context_overflow, std::to_string(length) + " tokens do not fit the context of " +
+                                                     std::to_string(plan_.context));
+    }
+    return {};
+  }
+
+  /// Frequencies may depend on whether the sequence is long (LongRoPE). When a sequence crosses the
+  /// border, the keys that are stored are computed anew, as the reference would.
+  Status settle_positions(const SequenceInput& input, const std::stop_token& stop) {
+    const int from = decoder_->long_from();
+    if (from == 0) return {};
+    SequenceImpl& sequence = impl(input);
+    const bool now_long = sequence.length() + static_cast<int>(input.tokens.size()) > from;
+    if (sequence.length() == 0 || sequence.long_positions == now_long) {
+      sequence.long_positions = now_long;
+      return {};
+    }
+    const std::vector<TokenId> ids = std::move(sequence.ids);
+    sequence.ids.clear();
+    sequence.long_positions = now_long;
+    SequenceInput again[] = {{&sequence, ids, LogitsWanted::none, {}}};
+    return run(again, stop, nullptr);
+  }
+
+  struct Part {
+    std::size_t input;
+    std::size_t begin;  ///< token of that input
+    std::size_t count;
+  };
+
+  Status run(std::span<SequenceInput> inputs, const std::stop_token& stop, AttentionObserver* observer) {
+    std::vector<Part> parts;
+    std::size_t filled = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      for (std::size_t begin = 0; begin < inputs[i].tokens.size();) {
+        const std::size_t count = std::min(kSliceRows - filled, inputs[i].tokens.size() - begin);
+        parts.push_back({i, begin, count});
+        begin += count;
+        filled += count;
+        if (filled < kSliceRows) continue;
+        if (auto ok = slice(inputs, parts, stop, observer); !ok) return ok;
+        parts.clear();
+        filled = 0;
+      }
+    return parts.empty() ? Status{} : slice(inputs, parts, stop, observer);
+  }
+
+  Status slice(std::span<SequenceInput> inputs, std::span<const Part> parts, const std::stop_token& stop,
+               AttentionObserver* observer) {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
+    std::vector<DecoderRow> rows;
+    std::vector<std::pair<std::size_t, std::size_t>> origin;  // row -> input, token
+    for (const Part& part : parts) {
+      SequenceInput& input = inputs[part.input];
+      SequenceImpl& sequence = impl(input);
+      const int start = sequence.length();
+      if (auto ok = sequence.cache.reserve(start + static_cast<int>(part.count)); !ok) return ok;
+      for (std::size_t i = 0; i < part.count; ++i) {
+        const std::size_t token = part.begin + i;
+        const bool last = token + 1 == input.tokens.size();
+        rows.push_back({input.tokens[token], start + static_cast<int>(i), &sequence.cache, sequence.long_positions,
+                        input.wanted == LogitsWanted::all || (input.wanted == LogitsWanted::last && last)});
+        origin.emplace_back(part.input, token);
+      }
+    }
+    decoder_->run(rows,
+                  [&](std::size_t row, std::span<const float> logits) {
+                    const auto [input, token] = origin[row];
+                    if (inputs[input].sink) inputs[input].sink(token, logits);
+                  },
+                  observer);
+    for (const Part& part : parts) {
+      const auto tokens = inputs[part.input].tokens.subspan(part.begin, part.count);
+      auto& ids = impl(inputs[part.input]).ids;
+      ids.insert(ids.end(), tokens.begin(), tokens.end());
+    }
+    return {};
+  }
+
+  ModelFile file_;
+  Plan plan_;
+  ThreadPool pool_;
+  Weights weights_;
+  std::optional<Decoder> decoder_;
+  std::shared_ptr<KvPool> kv_;
+  ModelInfo info_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+Result<MemoryPlan> Engine::plan(const std::string& path, const EngineOptions& options) {
+  const auto file = open_model(path);
+  if (!file) return std::unexpected(file.error());
+  auto plan = make_plan(*file, options);
+  if (!plan) return std::unexpected(std::move(plan.error()));
+  return plan->memory;
+}
+
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& options) {
+  if (auto ok = kernels_status(); !ok) return std::unexpected(ok.error());
+  constexpr int kMaxThreads = 1024;
+  if (options.threads < 0 || options.threads > kMaxThreads)
+    return fail(ErrorCode::invalid_argument, "threads is " + std::to_string(options.threads) + ", allowed are 0 to " +
+                                                 std::to_string(kMaxThreads));
+  try {
+    auto file = open_model(path);
+    if (!file) return std::unexpected(std::move(file.error()));
+    const auto plan = make_plan(*file, options);
+    if (!plan) return std::unexpected(plan.error());
+    if (auto ok = check_memory(*plan, *file, options.memory_limit); !ok) return std::unexpected(ok.error());
+    const int threads = options.threads > 0 ? options.threads : platform::available_cores();
+    auto engine = std::make_unique<EngineImpl>(std::move(*file), *plan, threads);
+    if (auto ok = engine->load(options); !ok) return std::unexpected(ok.error());
+    return engine;
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "no memory left to load the model", path);
+  }
+}
+
+}  // namespace inference::engine

@@ -1,0 +1,94 @@
+// Keys and values of sequences, in pages.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "inference/config.h"
+#include "inference/error.h"
+
+namespace inference::engine {
+
+struct KvShape {
+  int layers = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  KvType type = KvType::f16;  ///< f16 or f32
+
+  std::size_t element_bytes() const { return type == KvType::f32 ? 4 : 2; }
+};
+
+inline constexpr int kPageTokens = 64;
+
+/// A page holds kPageTokens tokens of one sequence in all layers: [layer][key, value][kv head][token]
+/// [head_dim].
+class KvPage {
+ public:
+  explicit KvPage(std::size_t bytes) : bytes_(new std::byte[bytes]) {}
+  std::byte* data() { return bytes_.get(); }
+  const std::byte* data() const { return bytes_.get(); }
+
+ private:
+  std::unique_ptr<std::byte[]> bytes_;
+};
+
+/// Hands out pages up to a limit and takes them back. Thread-safe. Pages are kept for reuse.
+class KvPool {
+ public:
+  KvPool(const KvShape& shape, std::uint64_t max_bytes);
+
+  std::size_t page_bytes() const { return page_bytes_; }
+  /// out_of_memory with both numbers when the limit is reached.
+  Result<std::unique_ptr<KvPage>> take();
+  void give_back(std::vector<std::unique_ptr<KvPage>> pages);
+  std::uint64_t bytes_in_use() const;
+
+  static std::size_t page_bytes(const KvShape& shape);
+
+ private:
+  std::size_t page_bytes_;
+  std::uint64_t max_bytes_;
+  mutable std::mutex mutex_;
+  std::uint64_t pages_in_use_ = 0;
+  std::vector<std::unique_ptr<KvPage>> free_;
+};
+
+/// The keys and values of one sequence.
+class KvCache {
+ public:
+  KvCache(const KvShape& shape, std::shared_ptr<KvPool> pool);
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
+  ~KvCache();
+
+  /// Makes room for `tokens` tokens in all.
+  Status reserve(int tokens);
+  /// Gives back pages behind `tokens`.
+  void shrink(int tokens);
+
+  /// The first of the head_dim elements of a token; tokens up to the page's end follow contiguously.
+  const std::byte* key(int layer, int kv_head, int token) const { return at(layer, 0, kv_head, token); }
+  const std::byte* value(int layer, int kv_head, int token) const { return at(layer, 1, kv_head, token); }
+  std::byte* key(int layer, int kv_head, int token) { return const_cast<std::byte*>(at(layer, 0, kv_head, token)); }
+  std::byte* value(int layer, int kv_head, int token) {
+    return const_cast<std::byte*>(at(layer, 1, kv_head, token));
+  }
+  const KvShape& shape() const { return shape_; }
+
+ private:
+  const std::byte* at(int layer, int which, int kv_head, int token) const {
+    const auto row = static_cast<std::size_t>((layer * 2 + which) * shape_.kv_heads + kv_head) * kPageTokens +
+                     static_cast<std::size_t>(token % kPageTokens);
+    return pages_[static_cast<std::size_t>(token / kPageTokens)]->data() + row * row_bytes_;
+  }
+
+  KvShape shape_;
+  std::size_t row_bytes_;
+  std::shared_ptr<KvPool> pool_;
+  std::vector<std::unique_ptr<KvPage>> pages_;
+};
+
+}  // namespace inference::engine
