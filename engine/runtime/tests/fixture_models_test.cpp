@@ -67,6 +67,9 @@ class FixtureModel : public testing::TestWithParam<ModelCase> {
   std::string folder() const { return kData + "/models/" + GetParam().folder; }
   std::string path() const { return GetParam().gguf ? kData + "/gguf/" + GetParam().folder + ".gguf" : folder(); }
   Json expected() const { return *model::parse_json_file(folder() + "/expected.json"); }
+  /// The converter rounded this one file's float32 weights to half (relative error up to 2^-11); the
+  /// others hold the checkpoint's weights exactly.
+  bool rounded_weights() const { return GetParam().gguf && GetParam().folder == "llama"; }
 };
 
 struct KeyRecorder final : AttentionObserver {
@@ -93,7 +96,7 @@ TEST_P(FixtureModel, gives_the_logits_of_the_reference) {
       largest = std::max(largest, std::fabs(reference[i]));
       worst = std::max(worst, std::fabs(mine[i] - reference[i]));
     }
-    EXPECT_LE(worst, 2e-4F * largest) << "prompt " << p;
+    EXPECT_LE(worst, (rounded_weights() ? 4e-3F : 2e-4F) * largest) << "prompt " << p;
   }
 }
 
@@ -141,7 +144,7 @@ TEST_P(FixtureModel, attends_with_the_keys_of_the_reference) {
           largest = std::max(largest, std::fabs(r));
           worst = std::max(worst, std::fabs(r - mine[(t * heads + h) * dim + d]));
         }
-    EXPECT_LE(worst, 1e-4F * largest) << "layer " << layer;
+    EXPECT_LE(worst, (rounded_weights() ? 2e-3F : 1e-4F) * largest) << "layer " << layer;
   }
 }
 
