@@ -30,6 +30,8 @@ struct EncodeOptions {
   std::span<const ByteRange> literal = {};
 };
 
+class TokenJoiner;  // model/text/pipeline.h
+
 /// Immutable after loading; every method may be called from several threads at once.
 class Tokenizer {
  public:
@@ -51,6 +53,8 @@ class Tokenizer {
   virtual std::optional<TokenId> unk() const = 0;
   /// Ids that end an answer, as far as the tokenizer's own files say (eos, eot, eom); may be empty.
   virtual std::span<const TokenId> end_tokens() const = 0;
+  /// Decodes token by token; empty where the tokenizer needs all tokens at once.
+  virtual std::unique_ptr<TokenJoiner> joiner() const = 0;
 };
 
 /// Decodes a growing list of ids piece by piece: the pieces, joined, equal decode() of all ids.
@@ -58,6 +62,9 @@ class Tokenizer {
 class StreamDecoder {
  public:
   StreamDecoder(const Tokenizer& tokenizer, bool skip_special);
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
+  ~StreamDecoder();
   /// What became printable with this id; may be empty. Amortised O(1) in the number of ids.
   Result<std::string> push(TokenId id);
   /// Whether bytes are being held back.
@@ -68,8 +75,9 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
-  std::vector<TokenId> ids_;    // since the last boundary at which decoding is independent
-  std::string emitted_;         // what of their text was given out
+  std::unique_ptr<TokenJoiner> joiner_;
+  std::vector<TokenId> ids_;  // without a joiner: all so far
+  std::string emitted_;       // and their text
 };
 
 /// From a tokenizer.json (Hugging Face `tokenizers`).
