@@ -17,7 +17,7 @@ namespace inference::model {
 /// Bounds on one rendering, so that a hostile template ends with an error.
 struct TemplateLimits {
   std::size_t max_steps = 2'000'000;      ///< evaluated nodes
-  std::size_t max_depth = 200;            ///< nested calls and expressions
+  std::size_t max_depth = 500;            ///< nested calls and expressions
   std::size_t max_output = 16u << 20;     ///< bytes, of the output and of any string on the way
 };
 

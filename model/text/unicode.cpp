@@ -150,6 +150,18 @@ std::string lowercase(std::string_view text) {
   return out;
 }
 
+std::string uppercase(std::string_view text) {
+  std::string out;
+  for (const CodePoint& c : code_points(text)) {
+    if (c.value == 0xdf) {  // the common one of those that become two letters
+      out += "SS";
+    } else {
+      append_utf8(out, static_cast<std::uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c.value))));
+    }
+  }
+  return out;
+}
+
 bool is_whitespace(std::uint32_t c) noexcept {
   return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
          c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;

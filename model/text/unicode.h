@@ -35,6 +35,7 @@ std::string take_valid_utf8(std::string& bytes);
 enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
 std::string normalize(std::string_view valid_text, NormalForm form);
 std::string lowercase(std::string_view valid_text);
+std::string uppercase(std::string_view valid_text);
 
 bool is_whitespace(std::uint32_t c) noexcept;  ///< White_Space
 bool is_control(std::uint32_t c) noexcept;     ///< category C, but unassigned ones
