@@ -286,6 +286,13 @@ class Reader {
       if (!end) return std::unexpected(end.error());
       if (*end && std::ranges::find(parts_.end_tokens, **end) == parts_.end_tokens.end()) parts_.end_tokens.push_back(**end);
     }
+    // Many files name one end alone; these spellings end an answer in every model that has them.
+    constexpr std::string_view kEnds[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>",
+                                          "<|endoftext|>", "<|end_of_text|>", "<|return|>", "<|call|>"};
+    for (const AddedToken& token : parts_.added)
+      if (token.special && std::ranges::find(kEnds, token.content) != std::end(kEnds) &&
+          std::ranges::find(parts_.end_tokens, token.id) == parts_.end_tokens.end())
+        parts_.end_tokens.push_back(token.id);
     if (flag("add_bos_token", default_bos_) && *bos) parts_.post.before.push_back(**bos);
     const auto last = *eos ? *eos : *separator;
     if (flag("add_eos_token", default_eos_) && last) parts_.post.after.push_back(*last);

@@ -1,0 +1,123 @@
+#include "apps/cli/common.h"
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "apps/cli/terminal.h"
+#include "platform/system.h"
+
+namespace inference::cli {
+
+namespace fs = std::filesystem;
+
+int report(const Error& error) {
+  std::cout.flush();
+  std::cerr << "error: " << error.to_string() << '\n';
+  return kFailed;
+}
+
+void print_json(const OutJson& json, int indent) {
+  std::cout << json.dump(indent, ' ', false, OutJson::error_handler_t::replace) << '\n' << std::flush;
+}
+
+void add_model_flags(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("model", flags.model, "a .gguf file, a model folder, or a name that `inference models` lists")->required();
+  verb.add_option("--backend", flags.backend, "which backend runs it (see `inference backends`)");
+  verb.add_option("--threads", flags.threads, "compute threads; 0: one per core")->check(CLI::Range(0, 1024));
+  verb.add_option("--context", flags.context, "tokens of context; 0: the model's own")->check(CLI::NonNegativeNumber);
+  verb.add_option("--kv-type", flags.kv_type, "how keys and values are stored")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}));
+  verb.add_option("--adapter", flags.adapter, "a LoRA adapter to apply");
+  verb.add_option("--memory-limit", flags.memory_limit, "what the model may take, e.g. 4GiB");
+}
+
+Result<LoadConfig> load_config(const ModelFlags& flags) {
+  LoadConfig config;
+  config.backend = flags.backend;
+  config.adapter_path = flags.adapter;
+  config.threads = flags.threads;
+  config.context_len = flags.context;
+  if (flags.kv_type == "f32") config.kv_type = KvType::f32;
+  if (flags.kv_type == "f16") config.kv_type = KvType::f16;
+  if (flags.kv_type == "bf16") config.kv_type = KvType::bf16;
+  if (flags.kv_type == "q8_0") config.kv_type = KvType::q8_0;
+  if (!flags.memory_limit.empty()) {
+    const auto bytes = parse_bytes(flags.memory_limit);
+    if (!bytes) return std::unexpected(bytes.error());
+    config.memory_limit = *bytes;
+  }
+  return config;
+}
+
+Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
+  const auto path = resolve_model(flags.model);
+  if (!path) return std::unexpected(path.error());
+  auto config = load_config(flags);
+  if (!config) return std::unexpected(config.error());
+  ProgressBar bar("loading " + fs::path(*path).filename().string());
+  config->on_progress = [&bar](double fraction) { bar.show(fraction); };
+  return load_model(*path, *config);
+}
+
+std::string models_folder() {
+  if (const auto folder = platform::environment("INFERENCE_MODELS"); folder && !folder->empty()) return *folder;
+  if (const auto cache = platform::environment("XDG_CACHE_HOME"); cache && !cache->empty()) return *cache + "/inference/models";
+  return platform::environment("HOME").value_or(".") + "/.cache/inference/models";
+}
+
+std::string model_name(const DiscoveredModel& model) {
+  const fs::path path(model.path);
+  return model.format == ModelFormat::gguf ? path.stem().string() : path.filename().string();
+}
+
+Result<std::string> resolve_model(const std::string& name) {
+  std::error_code ignored;
+  if (fs::exists(name, ignored) || name.starts_with("http://") || name.starts_with("https://")) return name;
+  const std::string folder = models_folder();
+  if (name.find('/') == std::string::npos)
+    if (const auto models = discover(folder))
+      for (const DiscoveredModel& model : *models)
+        if (model_name(model) == name || fs::path(model.path).filename() == name) return model.path;
+  return fail(ErrorCode::not_found, "no such file or folder, and no model of that name in " + folder, name);
+}
+
+Status for_each_line(const std::function<Status(std::size_t, const std::string&)>& each) {
+  std::string line;
+  for (std::size_t number = 0; std::getline(std::cin, line); ++number) {
+    Status ok = each(number, line);
+    if (!ok) {
+      ok.error().message = "line " + std::to_string(number + 1) + ": " + ok.error().message;
+      return ok;
+    }
+  }
+  return {};
+}
+
+std::string show_bytes(std::uint64_t bytes) {
+  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 1024 && unit < 4) {
+    value /= 1024;
+    ++unit;
+  }
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return buffer;
+}
+
+Result<std::uint64_t> parse_bytes(const std::string& text) {
+  constexpr std::pair<const char*, double> kUnits[] = {{"", 1}, {"B", 1}, {"K", 1024}, {"KB", 1e3}, {"KiB", 1024}, {"M", 1048576},
+      {"MB", 1e6}, {"MiB", 1048576}, {"G", 1073741824}, {"GB", 1e9}, {"GiB", 1073741824}};
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const std::string unit = end != nullptr ? std::string(end) : std::string();
+  if (end != text.c_str() && std::isfinite(number) && number > 0)
+    for (const auto& [name, factor] : kUnits)
+      if (unit == name && number * factor < 1e18) return static_cast<std::uint64_t>(number * factor);
+  return fail(ErrorCode::invalid_argument, "\"" + text + "\" is no amount of memory such as 4GiB", "--memory-limit");
+}
+
+}  // namespace inference::cli

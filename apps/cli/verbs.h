@@ -1,0 +1,20 @@
+// The verbs, one file each.
+#pragma once
+
+#include "apps/cli/common.h"
+
+namespace inference::cli {
+
+void add_run(const Program& program);
+void add_models(const Program& program);
+void add_backends(const Program& program);
+void add_inspect(const Program& program);
+void add_tokenize(const Program& program);
+void add_render(const Program& program);
+void add_logits(const Program& program);
+void add_loglikelihood(const Program& program);
+void add_perplexity(const Program& program);
+void add_classify(const Program& program);
+void add_completions(const Program& program);
+
+}  // namespace inference::cli
