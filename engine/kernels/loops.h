@@ -276,25 +276,15 @@ struct Loops {
         const std::size_t at = (first + i) * x.groups + g;
         const std::int8_t* a = x.codes + at * kGroup;
         const std::int32_t* sums = x.sums + at * 2;
-        const float d = x.scales[at];
-        const F scale = V::set1(d);
-        if constexpr (kScales == 1) {
-          I dot = V::start(sums[0] + sums[1]);
-          for (std::size_t j = 0; j < 8; ++j) dot = V::dot4(dot, codes[j], a + 4 * j);
-          acc[i] = V::fma(V::mul(V::load(factors), scale), V::to_float(dot), acc[i]);
+        const float* scales = x.scales + at * 2;
+        for (std::size_t h = 0; h < 2; ++h) {
+          const float* factor = factors + (kScales == 2 ? kPanelRows * h : 0);
+          I dot = V::start(sums[h]);
+          for (std::size_t j = 0; j < 4; ++j) dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
+          acc[i] = V::fma(V::mul(V::load(factor), V::set1(scales[h])), V::to_float(dot), acc[i]);
           if constexpr (kOffset) {
-            const float sum = d * static_cast<float>(sums[0] + sums[1]);
-            offset_acc[i] = V::fma(V::load(factors + 16), V::set1(sum), offset_acc[i]);
-          }
-        } else {
-          for (std::size_t h = 0; h < 2; ++h) {
-            I dot = V::start(sums[h]);
-            for (std::size_t j = 0; j < 4; ++j) dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
-            acc[i] = V::fma(V::mul(V::load(factors + 16 * h), scale), V::to_float(dot), acc[i]);
-            if constexpr (kOffset) {
-              const float sum = d * static_cast<float>(sums[h]);
-              offset_acc[i] = V::fma(V::load(factors + 32 + 16 * h), V::set1(sum), offset_acc[i]);
-            }
+            const float sum = scales[h] * static_cast<float>(sums[h]);
+            offset_acc[i] = V::fma(V::load(factor + kPanelRows * kScales), V::set1(sum), offset_acc[i]);
           }
         }
       }
@@ -340,21 +330,19 @@ struct Loops {
   }
 
   static void quantize(const float* x, std::size_t groups, std::int8_t* codes, float* scales, std::int32_t* sums) {
-    for (std::size_t g = 0; g < groups; ++g, x += kGroup, codes += kGroup) {
-      const F a = V::load(x);
-      const F b = V::load(x + kLanes);
+    for (std::size_t half = 0; half < groups * 2; ++half, x += kLanes, codes += kLanes) {
+      const F v = V::load(x);
       float lane[kLanes];
-      V::store(lane, V::max(V::abs(a), V::abs(b)));
+      V::store(lane, V::abs(v));
       float most = 0;
       for (const float value : lane) most = value > most ? value : most;
       // 0 * x is 0, or NaN where x is infinite or NaN.
-      const float broken = tree(V::fma(a, V::zero(), V::mul(b, V::zero())));
+      const float broken = tree(V::mul(v, V::zero()));
       const float d = most / 127.0F;
       // A scale without an inverse stands for zeros.
       const F inverse = V::set1(d >= 1.17549435e-38F ? 1.0F / d : 0.0F);
-      scales[g] = d + broken;
-      sums[2 * g] = V::store_codes(codes, V::mul(a, inverse));
-      sums[2 * g + 1] = V::store_codes(codes + kLanes, V::mul(b, inverse));
+      scales[half] = d + broken;
+      sums[half] = V::store_codes(codes, V::mul(v, inverse));
     }
   }
 

@@ -197,9 +197,9 @@ Activations::~Activations() = default;
 
 void Activations::reserve(std::size_t rows, std::size_t cols) {
   const std::size_t groups = rows * ((cols + kGroup - 1) / kGroup);
-  if (data_->scales.size() >= groups) return;
+  if (data_->scales.size() >= groups * 2) return;
   data_->codes.resize(groups * kGroup);
-  data_->scales.resize(groups);
+  data_->scales.resize(groups * 2);
   data_->sums.resize(groups * 2);
 }
 
@@ -249,7 +249,7 @@ class MatmulAccess {
     const std::size_t groups = x.cols / kGroup;
     const auto row = [&](std::size_t i) {
       kernels().matmul->quantize(x.values + i * x.cols, groups, x.codes.data() + i * groups * kGroup,
-                                 x.scales.data() + i * groups, x.sums.data() + i * groups * 2);
+                                 x.scales.data() + i * groups * 2, x.sums.data() + i * groups * 2);
     };
     if (x.rows == 1) {
       row(0);

@@ -4,10 +4,9 @@
 // rows, threads or slices and for every instruction set with fused multiply-add:
 //   - float weights (f32, f16, bf16): 16 partial sums, sum j takes k = j, j + 16, … in ascending order
 //     by fused multiply-add; then a fixed pairwise tree (j with j + 8, 4, 2, 1).
-//   - quantised weights: x in int8 blocks of 32 (scale d = max|x| / 127, codes rounded to nearest even);
-//     per half block h of 16 an exact int32 dot product; acc = fma(w.scale[h] * d, float(dot), acc) in
-//     ascending order (types with one scale per 32 take one dot of 32), and in a second accumulator
-//     acc2 = fma(w.offset[h], d * sum(codes), acc2); the result is acc + acc2.
+//   - quantised weights: x in int8 blocks of 16 (scale d = max|x| / 127, codes rounded to nearest even);
+//     per block an exact int32 dot product; acc = fma(w.scale * d, float(dot), acc) in ascending order,
+//     and in a second accumulator acc2 = fma(w.offset, d * sum(codes), acc2); the result is acc + acc2.
 #pragma once
 
 #include <cstddef>

@@ -65,8 +65,8 @@ std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
     activations *= 2;
   }
   floats += kLogitRows * w.vocab;
-  // Codes, and per 32 of them a scale and two sums.
-  return floats * sizeof(float) + activations + activations / 32 * 12;
+  // Codes, and per 16 of them a scale and a sum.
+  return floats * sizeof(float) + activations + activations / 16 * 8;
 }
 
 Result<Decoder> Decoder::create(const ModelSpec& spec, const Weights& weights, ThreadPool& pool) {

@@ -165,11 +165,11 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
           w.panels = panels.data();
           const auto x = random_floats(inputs * kGroups * 32, 8);
           std::vector<std::int8_t> codes(x.size());
-          std::vector<float> scale(x.size() / 32);
+          std::vector<float> scale(x.size() / 16);
           std::vector<std::int32_t> sums(x.size() / 16);
           isa().matmul->quantize(x.data(), x.size() / 32, codes.data(), scale.data(), sums.data());
           std::vector<std::int8_t> codes_scalar(x.size());
-          std::vector<float> scale_scalar(x.size() / 32);
+          std::vector<float> scale_scalar(x.size() / 16);
           std::vector<std::int32_t> sums_scalar(x.size() / 16);
           scalar().matmul->quantize(x.data(), x.size() / 32, codes_scalar.data(), scale_scalar.data(),
                                     sums_scalar.data());
@@ -191,10 +191,11 @@ TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
     if (bad < 1e-30F) std::ranges::fill(x, bad);
     x[9] = bad;
     std::int8_t codes[32];
-    float scale = 0;
+    float scales[2];
     std::int32_t sums[2];
-    isa().matmul->quantize(x.data(), 1, codes, &scale, sums);
-    EXPECT_EQ(std::isnan(scale), !(bad < 3.1e38F));
+    isa().matmul->quantize(x.data(), 1, codes, scales, sums);
+    EXPECT_EQ(std::isnan(scales[0]), !(bad < 3.1e38F));
+    EXPECT_FALSE(std::isnan(scales[1]));
   }
 }
 

@@ -82,7 +82,7 @@ TEST_P(EveryType, multiplies_within_the_error_of_int8_inputs) {
         truth += w * x[i * kCols + k];
         // Half a step of the input's group (at most max|x| / 127), and float32 sums.
         double most = 0;
-        for (std::size_t j = k / 32 * 32; j < k / 32 * 32 + 32; ++j)
+        for (std::size_t j = k / 16 * 16; j < k / 16 * 16 + 16; ++j)
           most = std::max(most, std::fabs(static_cast<double>(x[i * kCols + j])));
         bound += std::fabs(w) * (quantized ? most / 254 * 1.01 : 0) + std::fabs(w * x[i * kCols + k]) * 1e-5;
       }
