@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <thread>
 
-namespace inference::testing {
+namespace inference::testkit {
 namespace {
 
 /// Ends a check; caught in run_conformance and nowhere else.
@@ -279,4 +279,4 @@ class Kit {
 
 std::vector<ConformanceResult> run_conformance(const ConformanceOptions& options) { return Kit(options).run(); }
 
-}  // namespace inference::testing
+}  // namespace inference::testkit

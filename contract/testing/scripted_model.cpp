@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <thread>
 
-namespace inference::testing {
+namespace inference::testkit {
 
 struct ScriptedModel::State {
   Script script;
@@ -185,4 +185,4 @@ Result<std::unique_ptr<TextModel>> ScriptedBackend::load_model(const std::string
   return std::make_unique<ScriptedModel>(script_);
 }
 
-}  // namespace inference::testing
+}  // namespace inference::testkit

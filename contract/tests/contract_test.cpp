@@ -11,9 +11,9 @@
 namespace inference {
 namespace {
 
-using testing::ConformanceResult;
-using testing::Script;
-using testing::ScriptedModel;
+using testkit::ConformanceResult;
+using testkit::Script;
+using testkit::ScriptedModel;
 
 TEST(ContractHeaders, include_the_standard_library_and_each_other_only) {
   const std::set<std::string> allowed = {"algorithm", "chrono", "cstddef", "cstdint", "expected", "functional", "initializer_list", "iterator",
@@ -54,7 +54,7 @@ TEST(Config, options_apply_in_order_and_the_last_wins) {
 
 TEST(TokenStream, is_a_range_that_can_be_walked_once) {
   static_assert(std::ranges::input_range<TokenStream>);
-  ScriptedModel model(testing::script_of({"a", "b", "c"}));
+  ScriptedModel model(testkit::script_of({"a", "b", "c"}));
   TokenStream stream = model.generate("x", {}, {});
   std::string text;
   for (const Token& token : stream) {
@@ -69,7 +69,7 @@ TEST(TokenStream, is_a_range_that_can_be_walked_once) {
 }
 
 TEST(ScriptedModel, fails_where_the_script_says) {
-  Script script = testing::script_of({"a", "b"});
+  Script script = testkit::script_of({"a", "b"});
   script.fault_at = 1;
   ScriptedModel model(script);
   TokenStream stream = model.generate("x", {}, {});
@@ -81,15 +81,15 @@ TEST(ScriptedModel, fails_where_the_script_says) {
   EXPECT_EQ(model.live_streams(), 0);
 }
 
-testing::ConformanceOptions options_for(std::function<std::unique_ptr<TextModel>()> load) {
-  testing::ConformanceOptions options;
+testkit::ConformanceOptions options_for(std::function<std::unique_ptr<TextModel>()> load) {
+  testkit::ConformanceOptions options;
   options.load = std::move(load);
   return options;
 }
 
-std::set<std::string> failures(const testing::ConformanceOptions& options) {
+std::set<std::string> failures(const testkit::ConformanceOptions& options) {
   std::set<std::string> out;
-  for (const ConformanceResult& result : testing::run_conformance(options))
+  for (const ConformanceResult& result : testkit::run_conformance(options))
     if (!result.passed) out.insert(result.check);
   return out;
 }
@@ -106,7 +106,7 @@ Script long_script() {
 }
 
 TEST(ConformanceKit, passes_a_model_that_keeps_the_contract) {
-  const auto results = testing::run_conformance(options_for([] { return std::make_unique<ScriptedModel>(long_script()); }));
+  const auto results = testkit::run_conformance(options_for([] { return std::make_unique<ScriptedModel>(long_script()); }));
   EXPECT_GE(results.size(), 19U);
   for (const ConformanceResult& result : results) EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
 }

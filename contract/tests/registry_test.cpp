@@ -9,12 +9,12 @@
 namespace inference {
 namespace {
 
-using testing::ScriptedBackend;
+using testkit::ScriptedBackend;
 
 std::shared_ptr<Backend> backend(const std::string& name, bool available = true) {
   Status status;
   if (!available) status = fail(ErrorCode::unavailable, "no device");
-  return std::make_shared<ScriptedBackend>(name, testing::script_of({"a"}), status);
+  return std::make_shared<ScriptedBackend>(name, testkit::script_of({"a"}), status);
 }
 
 class Registry : public ::testing::Test {

@@ -8,7 +8,7 @@
 
 #include "inference/text_model.h"
 
-namespace inference::testing {
+namespace inference::testkit {
 
 struct ConformanceOptions {
   /// A freshly loaded model each time.
@@ -28,4 +28,4 @@ struct ConformanceResult {
 /// Runs every check; a check that fails does not keep others from running.
 std::vector<ConformanceResult> run_conformance(const ConformanceOptions& options);
 
-}  // namespace inference::testing
+}  // namespace inference::testkit

@@ -12,7 +12,7 @@
 #include "inference/backend.h"
 #include "inference/text_model.h"
 
-namespace inference::testing {
+namespace inference::testkit {
 
 /// What every answer is, and what goes wrong on the way.
 struct Script {
@@ -69,4 +69,4 @@ class ScriptedBackend final : public Backend {
   Status available_;
 };
 
-}  // namespace inference::testing
+}  // namespace inference::testkit
