@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <sstream>
 
 #include "apps/cli/likelihood.h"
 #include "apps/cli/terminal.h"
@@ -13,9 +14,18 @@ namespace {
 
 struct Options {
   ModelFlags model;
+  std::string label_list;
   std::vector<std::string> labels;
   std::string prefix = " ";
 };
+
+std::vector<std::string> split_labels(const std::string& list) {
+  std::vector<std::string> out;
+  std::istringstream in(list);
+  for (std::string label; std::getline(in, label, ',');)
+    if (!label.empty()) out.push_back(label);
+  return out;
+}
 
 Result<OutJson> best_label(TextModel& model, const Options& options, const std::string& prompt, const std::stop_token& stop) {
   auto* scorer = capability<LikelihoodModel>(model);
@@ -67,10 +77,13 @@ void add_classify(const Program& program) {
   auto* verb = program.app.add_subcommand("classify", "the most probable next token (or label) for lines of JSON strings");
   auto options = std::make_shared<Options>();
   add_model_flags(*verb, options->model);
-  verb->add_option("--labels", options->labels, "choose among these, separated by commas")->delimiter(',')->expected(1);
+  verb->add_option("--labels", options->label_list, "choose among these, separated by commas");
   verb->add_option("--label-prefix", options->prefix, "what stands between prompt and label")->capture_default_str();
   verb->add_flag_function("--json", [](std::int64_t) {}, "the output is JSON in any case");
-  verb->callback([=, &action = program.action] { action = [options] { return run(*options); }; });
+  verb->callback([=, &action = program.action] {
+    options->labels = split_labels(options->label_list);
+    action = [options] { return run(*options); };
+  });
 }
 
 }  // namespace inference::cli

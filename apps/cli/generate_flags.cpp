@@ -14,7 +14,7 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   verb.add_option("--repeat-penalty", c.repeat_penalty, "> 1 makes repeated tokens less likely; 0: off")->capture_default_str();
   verb.add_option("--frequency-penalty", c.frequency_penalty, "per occurrence in the answer")->capture_default_str();
   verb.add_option("--presence-penalty", c.presence_penalty, "once per token of the answer")->capture_default_str();
-  verb.add_option("--stop", c.stop, "end before this text (may be given several times)")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb.add_option("--stop", c.stop, "end before this text (may be given several times)")->allow_extra_args(false);
   verb.add_option("--logprobs", c.logprobs, "log-probabilities of the n best tokens (with --json)")->capture_default_str();
   verb.add_flag("--ignore-eos", c.ignore_eos, "go on past the model's end of text");
   verb.add_flag("--truncate-prompt", c.truncate_prompt, "drop the oldest tokens of a prompt that does not fit");
