@@ -177,7 +177,8 @@ TEST_F(Cli, scores_continuations_and_classifies) {
   EXPECT_TRUE(lines(token.out)[0].find("id")->as_integer());
   const Outcome label = run({"classify", kLlama, "--labels", "one,two"}, "\"A model\"\n");
   ASSERT_EQ(label.status, 0) << label.err;
-  const Json* probabilities = lines(label.out)[0].find("probabilities");
+  const Json answer = lines(label.out).at(0);
+  const Json* probabilities = answer.find("probabilities");
   EXPECT_NEAR(*probabilities->find("one")->as_double() + *probabilities->find("two")->as_double(), 1, 1e-9);
   std::ofstream(folder_ / "text.txt") << "A model reads one token at a time and writes the next.";
   const Outcome perplexity = run({"perplexity", kLlama, file("text.txt"), "--json"});
