@@ -24,7 +24,7 @@ struct EngineOptions {
   int max_sequences = 0;  ///< sequences alive at once that the plan counts; 0: 8
   KvType kv_type = KvType::automatic;  ///< automatic: f16
   std::uint64_t memory_limit = 0;      ///< bytes; 0: what the machine has
-  std::function<void(double)> on_progress;
+  std::function<void(double)> on_progress = {};
 };
 
 /// Bytes the model needs, known before it is loaded.
