@@ -4,6 +4,8 @@
 
 namespace inference {
 
-Status register_builtin_backends() { return register_backend(std::make_shared<backends::CpuBackend>()); }
+Status register_builtin_backends() {
+  return register_backend(std::make_shared<backends::CpuBackend>());
+}
 
 }  // namespace inference

@@ -25,8 +25,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
-  /// Tells the system that this range was copied elsewhere and its pages can go. Reading it again is
-  /// still valid (the pages come back from the file).
+  /// Tells the system that this range was copied elsewhere and its pages can go. Reading it again
+  /// is still valid (the pages come back from the file).
   void release(std::span<const std::byte> range) const;
   /// Asks for the range to be read ahead.
   void prefetch(std::span<const std::byte> range) const;

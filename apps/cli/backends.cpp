@@ -16,7 +16,9 @@ OutJson check(TextModel& model) {
       out[name] = {{"available", false}, {"reason", result.error().to_string()}};
     }
   };
-  const auto missing = [&](const char* name) { out[name] = {{"available", false}, {"reason", "the backend does not offer it"}}; };
+  const auto missing = [&](const char* name) {
+    out[name] = {{"available", false}, {"reason", "the backend does not offer it"}};
+  };
   const GenerateConfig four = {.max_tokens = 4};
   const std::string prompts[] = {"Hello", "The"};
   const Message messages[] = {{"user", "Hello"}};
@@ -84,11 +86,14 @@ int run(const std::string& model, bool json) {
     return kDone;
   }
   for (const auto& entry : out) {
-    std::cout << entry["name"].get<std::string>() << "\t" << (entry["available"].get<bool>() ? "available" : entry["reason"].get<std::string>())
+    std::cout << entry["name"].get<std::string>() << "\t"
+              << (entry["available"].get<bool>() ? "available" : entry["reason"].get<std::string>())
               << (entry["default"].get<bool>() ? "\tdefault" : "") << "\n";
     if (entry.contains("capabilities"))
       for (const auto& [name, value] : entry["capabilities"].items())
-        std::cout << "  " << name << ": " << (value.is_boolean() ? "yes" : "no, " + value["reason"].get<std::string>()) << "\n";
+        std::cout << "  " << name << ": "
+                  << (value.is_boolean() ? "yes" : "no, " + value["reason"].get<std::string>())
+                  << "\n";
   }
   return kDone;
 }
@@ -96,7 +101,8 @@ int run(const std::string& model, bool json) {
 }  // namespace
 
 void add_backends(const Program& program) {
-  auto* verb = program.app.add_subcommand("backends", "lists the backends and whether they can run here");
+  auto* verb =
+      program.app.add_subcommand("backends", "lists the backends and whether they can run here");
   auto model = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   verb->add_option("--check", *model, "load this model with each backend and try each capability");

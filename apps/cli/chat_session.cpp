@@ -42,11 +42,17 @@ std::string rest_of(const std::string& line) {
 void print_stats(const GenerateMetrics& m) {
   std::fprintf(stderr, "[prompt %llu tokens, %.1f/s; answer %llu tokens, %.1f/s; %s peak]\n",
                static_cast<unsigned long long>(m.prompt_tokens), m.prefill_tokens_per_second,
-               static_cast<unsigned long long>(m.generated_tokens), m.decode_tokens_per_second, show_bytes(m.peak_memory_bytes).c_str());
+               static_cast<unsigned long long>(m.generated_tokens), m.decode_tokens_per_second,
+               show_bytes(m.peak_memory_bytes).c_str());
 }
 
-ChatSession::ChatSession(TextModel& model, GenerateConfig config, std::string system, bool raw, bool stats)
-    : model_(model), config_(std::move(config)), system_(std::move(system)), raw_(raw), stats_(stats) {
+ChatSession::ChatSession(TextModel& model, GenerateConfig config, std::string system, bool raw,
+                         bool stats)
+    : model_(model),
+      config_(std::move(config)),
+      system_(std::move(system)),
+      raw_(raw),
+      stats_(stats) {
   reset();
 }
 
@@ -57,7 +63,8 @@ void ChatSession::reset() {
 
 int ChatSession::run() {
   LineEditor editor(history_file());
-  std::cerr << model_.model_type() << ", " << model_.info().context_length << " tokens of context. /help for help.\n";
+  std::cerr << model_.model_type() << ", " << model_.info().context_length
+            << " tokens of context. /help for help.\n";
   while (true) {
     const auto line = editor.read("> ");
     if (!line) break;
@@ -103,7 +110,8 @@ bool ChatSession::command(const std::string& line) {
 void ChatSession::answer(const std::string& text) {
   messages_.push_back({"user", text});
   const InterruptGuard interrupt;
-  TokenStream stream = raw_ ? model_.generate(text, config_, interrupt.token()) : model_.chat(messages_, config_, interrupt.token());
+  TokenStream stream = raw_ ? model_.generate(text, config_, interrupt.token())
+                            : model_.chat(messages_, config_, interrupt.token());
   std::string reply;
   for (const Token& token : stream) {
     std::cout << token.text << std::flush;
@@ -127,9 +135,11 @@ void ChatSession::save(const std::string& path) const {
     return;
   }
   OutJson out = OutJson::array();
-  for (const Message& message : messages_) out.push_back({{"role", message.role}, {"content", message.content}});
+  for (const Message& message : messages_)
+    out.push_back({{"role", message.role}, {"content", message.content}});
   const std::string text = out.dump(2, ' ', false, OutJson::error_handler_t::replace) + "\n";
-  if (const Status ok = platform::write_file_atomically(path, text.data(), text.size()); !ok) report(ok.error());
+  if (const Status ok = platform::write_file_atomically(path, text.data(), text.size()); !ok)
+    report(ok.error());
 }
 
 void ChatSession::load(const std::string& path) {
@@ -140,15 +150,18 @@ void ChatSession::load(const std::string& path) {
   std::vector<Message> messages;
   bool valid = static_cast<bool>(in) && json.is_array();
   for (const auto& entry : valid ? json : OutJson::array()) {
-    valid = valid && entry.is_object() && entry.value("role", OutJson()).is_string() && entry.value("content", OutJson()).is_string();
-    if (valid) messages.push_back({entry["role"].get<std::string>(), entry["content"].get<std::string>()});
+    valid = valid && entry.is_object() && entry.value("role", OutJson()).is_string() &&
+            entry.value("content", OutJson()).is_string();
+    if (valid)
+      messages.push_back({entry["role"].get<std::string>(), entry["content"].get<std::string>()});
   }
   if (!valid) {
     std::cerr << "error: " << path << ": cannot be read as a saved conversation\n";
     return;
   }
   messages_ = std::move(messages);
-  system_ = !messages_.empty() && messages_.front().role == "system" ? messages_.front().content : "";
+  system_ =
+      !messages_.empty() && messages_.front().role == "system" ? messages_.front().content : "";
   std::cerr << messages_.size() << " messages loaded.\n";
 }
 

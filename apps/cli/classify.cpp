@@ -27,10 +27,12 @@ std::vector<std::string> split_labels(const std::string& list) {
   return out;
 }
 
-Result<OutJson> best_label(TextModel& model, const Options& options, const std::string& prompt, const std::stop_token& stop) {
+Result<OutJson> best_label(TextModel& model, const Options& options, const std::string& prompt,
+                           const std::stop_token& stop) {
   auto* scorer = capability<LikelihoodModel>(model);
   auto* codec = capability<TokenCodec>(model);
-  if (scorer == nullptr || codec == nullptr) return fail(ErrorCode::unsupported, "the backend does not give likelihoods");
+  if (scorer == nullptr || codec == nullptr)
+    return fail(ErrorCode::unsupported, "the backend does not give likelihoods");
   std::vector<LikelihoodRequest> requests;
   for (const std::string& label : options.labels) {
     auto request = likelihood_request(*codec, prompt, options.prefix + label);
@@ -45,7 +47,8 @@ Result<OutJson> best_label(TextModel& model, const Options& options, const std::
   OutJson probabilities = OutJson::object();
   for (std::size_t i = 0; i < scores->size(); ++i)
     probabilities[options.labels[i]] = std::exp((*scores)[i].logprob - best->logprob) / sum;
-  return OutJson{{"label", options.labels[static_cast<std::size_t>(best - scores->begin())]}, {"probabilities", probabilities}};
+  return OutJson{{"label", options.labels[static_cast<std::size_t>(best - scores->begin())]},
+                 {"probabilities", probabilities}};
 }
 
 int run(const Options& options) {
@@ -55,7 +58,8 @@ int run(const Options& options) {
   const Status ok = for_each_line([&](std::size_t, const std::string& line) -> Status {
     const auto json = model::parse_json(line, "stdin");
     if (!json) return std::unexpected(json.error());
-    if (json->as_string() == nullptr) return fail(ErrorCode::invalid_argument, "expected a JSON string per line");
+    if (json->as_string() == nullptr)
+      return fail(ErrorCode::invalid_argument, "expected a JSON string per line");
     if (!options.labels.empty()) {
       const auto result = best_label(**model, options, *json->as_string(), interrupt.token());
       if (!result) return std::unexpected(result.error());
@@ -74,11 +78,13 @@ int run(const Options& options) {
 }  // namespace
 
 void add_classify(const Program& program) {
-  auto* verb = program.app.add_subcommand("classify", "the most probable next token (or label) for lines of JSON strings");
+  auto* verb = program.app.add_subcommand(
+      "classify", "the most probable next token (or label) for lines of JSON strings");
   auto options = std::make_shared<Options>();
   add_model_flags(*verb, options->model);
   verb->add_option("--labels", options->label_list, "choose among these, separated by commas");
-  verb->add_option("--label-prefix", options->prefix, "what stands between prompt and label")->capture_default_str();
+  verb->add_option("--label-prefix", options->prefix, "what stands between prompt and label")
+      ->capture_default_str();
   verb->add_flag_function("--json", [](std::int64_t) {}, "the output is JSON in any case");
   verb->callback([=, &action = program.action] {
     options->labels = split_labels(options->label_list);

@@ -19,14 +19,19 @@ int report(const Error& error) {
 }
 
 void print_json(const OutJson& json, int indent) {
-  std::cout << json.dump(indent, ' ', false, OutJson::error_handler_t::replace) << '\n' << std::flush;
+  std::cout << json.dump(indent, ' ', false, OutJson::error_handler_t::replace) << '\n'
+            << std::flush;
 }
 
 void add_model_flags(CLI::App& verb, ModelFlags& flags) {
-  verb.add_option("model", flags.model, "a .gguf file, a model folder, or a name that `inference models` lists")->required();
+  verb.add_option("model", flags.model,
+                  "a .gguf file, a model folder, or a name that `inference models` lists")
+      ->required();
   verb.add_option("--backend", flags.backend, "which backend runs it (see `inference backends`)");
-  verb.add_option("--threads", flags.threads, "compute threads; 0: one per core")->check(CLI::Range(0, 1024));
-  verb.add_option("--context", flags.context, "tokens of context; 0: the model's own")->check(CLI::NonNegativeNumber);
+  verb.add_option("--threads", flags.threads, "compute threads; 0: one per core")
+      ->check(CLI::Range(0, 1024));
+  verb.add_option("--context", flags.context, "tokens of context; 0: the model's own")
+      ->check(CLI::NonNegativeNumber);
   verb.add_option("--kv-type", flags.kv_type, "how keys and values are stored")
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}));
   verb.add_option("--adapter", flags.adapter, "a LoRA adapter to apply");
@@ -62,8 +67,10 @@ Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
 }
 
 std::string models_folder() {
-  if (const auto folder = platform::environment("INFERENCE_MODELS"); folder && !folder->empty()) return *folder;
-  if (const auto cache = platform::environment("XDG_CACHE_HOME"); cache && !cache->empty()) return *cache + "/inference/models";
+  if (const auto folder = platform::environment("INFERENCE_MODELS"); folder && !folder->empty())
+    return *folder;
+  if (const auto cache = platform::environment("XDG_CACHE_HOME"); cache && !cache->empty())
+    return *cache + "/inference/models";
   return platform::environment("HOME").value_or(".") + "/.cache/inference/models";
 }
 
@@ -74,13 +81,15 @@ std::string model_name(const DiscoveredModel& model) {
 
 Result<std::string> resolve_model(const std::string& name) {
   std::error_code ignored;
-  if (fs::exists(name, ignored) || name.starts_with("http://") || name.starts_with("https://")) return name;
+  if (fs::exists(name, ignored) || name.starts_with("http://") || name.starts_with("https://"))
+    return name;
   const std::string folder = models_folder();
   if (name.find('/') == std::string::npos)
     if (const auto models = discover(folder))
       for (const DiscoveredModel& model : *models)
         if (model_name(model) == name || fs::path(model.path).filename() == name) return model.path;
-  return fail(ErrorCode::not_found, "no such file or folder, and no model of that name in " + folder, name);
+  return fail(ErrorCode::not_found,
+              "no such file or folder, and no model of that name in " + folder, name);
 }
 
 Status for_each_line(const std::function<Status(std::size_t, const std::string&)>& each) {
@@ -109,15 +118,19 @@ std::string show_bytes(std::uint64_t bytes) {
 }
 
 Result<std::uint64_t> parse_bytes(const std::string& text) {
-  constexpr std::pair<const char*, double> kUnits[] = {{"", 1}, {"B", 1}, {"K", 1024}, {"KB", 1e3}, {"KiB", 1024}, {"M", 1048576},
-      {"MB", 1e6}, {"MiB", 1048576}, {"G", 1073741824}, {"GB", 1e9}, {"GiB", 1073741824}};
+  constexpr std::pair<const char*, double> kUnits[] = {
+      {"", 1},           {"B", 1},       {"K", 1024},        {"KB", 1e3},
+      {"KiB", 1024},     {"M", 1048576}, {"MB", 1e6},        {"MiB", 1048576},
+      {"G", 1073741824}, {"GB", 1e9},    {"GiB", 1073741824}};
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
   const std::string unit = end != nullptr ? std::string(end) : std::string();
   if (end != text.c_str() && std::isfinite(number) && number > 0)
     for (const auto& [name, factor] : kUnits)
-      if (unit == name && number * factor < 1e18) return static_cast<std::uint64_t>(number * factor);
-  return fail(ErrorCode::invalid_argument, "\"" + text + "\" is no amount of memory such as 4GiB", "--memory-limit");
+      if (unit == name && number * factor < 1e18)
+        return static_cast<std::uint64_t>(number * factor);
+  return fail(ErrorCode::invalid_argument, "\"" + text + "\" is no amount of memory such as 4GiB",
+              "--memory-limit");
 }
 
 }  // namespace inference::cli

@@ -27,12 +27,14 @@ constexpr std::uint64_t kShownElements = 32;
 template <class T>
 OutJson list_json(const std::vector<T>& all) {
   if (all.size() <= kShownElements) return OutJson(all);
-  return {{"length", all.size()}, {"first", std::vector<T>(all.begin(), all.begin() + kShownElements)}};
+  return {{"length", all.size()},
+          {"first", std::vector<T>(all.begin(), all.begin() + kShownElements)}};
 }
 
 OutJson value_json(const model::GgufValue& value) {
   if (const model::GgufArray* array = value.as_array()) {
-    if (const auto texts = array->strings()) return list_json(std::vector<std::string>(texts->begin(), texts->end()));
+    if (const auto texts = array->strings())
+      return list_json(std::vector<std::string>(texts->begin(), texts->end()));
     if (const auto numbers = array->integers()) return list_json(*numbers);
     return list_json(array->floats().value_or(std::vector<double>{}));
   }
@@ -52,7 +54,8 @@ struct File {
 Result<File> open(const std::string& path) {
   File out;
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored) || path.ends_with(".safetensors") || path.ends_with(".safetensors.index.json")) {
+  if (std::filesystem::is_directory(path, ignored) || path.ends_with(".safetensors") ||
+      path.ends_with(".safetensors.index.json")) {
     auto file = model::SafetensorsFile::open(path);
     if (!file) return std::unexpected(std::move(file.error()));
     out.format = "safetensors";
@@ -63,7 +66,8 @@ Result<File> open(const std::string& path) {
   auto file = model::GgufFile::open(path);
   if (!file) return std::unexpected(std::move(file.error()));
   out.format = "gguf";
-  for (const auto& [key, value] : file->metadata()) out.metadata[std::string(key)] = value_json(value);
+  for (const auto& [key, value] : file->metadata())
+    out.metadata[std::string(key)] = value_json(value);
   out.tensors = std::make_unique<model::GgufFile>(std::move(*file));
   return out;
 }
@@ -73,8 +77,10 @@ int write_tensor(const Options& options, const File& file) {
   if (tensor == nullptr)
     return report({ErrorCode::not_found, "no tensor \"" + options.tensor + "\"", options.file});
   std::vector<float> values(tensor->element_count());
-  if (const Status ok = engine::dequantize(tensor->dtype, tensor->bytes, values); !ok) return report(ok.error());
-  const Status ok = platform::write_file_atomically(options.out, values.data(), values.size() * sizeof(float));
+  if (const Status ok = engine::dequantize(tensor->dtype, tensor->bytes, values); !ok)
+    return report(ok.error());
+  const Status ok =
+      platform::write_file_atomically(options.out, values.data(), values.size() * sizeof(float));
   return ok ? kDone : report(ok.error());
 }
 
@@ -97,10 +103,16 @@ int run(const Options& options) {
   engine_options.context_len = options.context;
   engine_options.max_sequences = options.slots;
   const auto plan = engine::Engine::plan(*path, engine_options);
-  OutJson out = {{"path", *path}, {"format", file->format}, {"metadata", file->metadata}, {"tensors", OutJson::array()}};
+  OutJson out = {{"path", *path},
+                 {"format", file->format},
+                 {"metadata", file->metadata},
+                 {"tensors", OutJson::array()}};
   for (const model::TensorView& tensor : file->tensors->tensors()) {
     if (!options.tensor.empty() && tensor.name != options.tensor) continue;
-    out["tensors"].push_back({{"name", tensor.name}, {"type", model::to_string(tensor.dtype)}, {"shape", tensor.shape}, {"bytes", tensor.bytes.size()}});
+    out["tensors"].push_back({{"name", tensor.name},
+                              {"type", model::to_string(tensor.dtype)},
+                              {"shape", tensor.shape},
+                              {"bytes", tensor.bytes.size()}});
   }
   // A file that is no model this engine runs can still be looked into.
   out["memory"] = plan ? plan_json(*plan) : OutJson{{"error", plan.error().to_string()}};
@@ -110,15 +122,18 @@ int run(const Options& options) {
   }
   std::cout << *path << " (" << file->format << ")\n\nmetadata\n";
   for (const auto& [key, value] : file->metadata.items())
-    std::cout << "  " << key << " = " << value.dump(-1, ' ', false, OutJson::error_handler_t::replace) << "\n";
+    std::cout << "  " << key << " = "
+              << value.dump(-1, ' ', false, OutJson::error_handler_t::replace) << "\n";
   std::cout << "\ntensors\n";
   for (const auto& tensor : out["tensors"])
-    std::cout << "  " << tensor["name"].get<std::string>() << "  " << tensor["type"].get<std::string>() << "  " << tensor["shape"].dump() << "\n";
+    std::cout << "  " << tensor["name"].get<std::string>() << "  "
+              << tensor["type"].get<std::string>() << "  " << tensor["shape"].dump() << "\n";
   std::cout << "\nmemory\n";
   if (plan) {
-    std::cout << "  weights  " << show_bytes(plan->weights_mapped + plan->weights_packed) << " (" << show_bytes(plan->weights_packed)
-              << " repacked)\n  KV cache " << plan->sequences << " x " << show_bytes(plan->kv_cache) << "\n  scratch  "
-              << show_bytes(plan->scratch) << "\n  total    " << show_bytes(plan->total()) << "\n";
+    std::cout << "  weights  " << show_bytes(plan->weights_mapped + plan->weights_packed) << " ("
+              << show_bytes(plan->weights_packed) << " repacked)\n  KV cache " << plan->sequences
+              << " x " << show_bytes(plan->kv_cache) << "\n  scratch  " << show_bytes(plan->scratch)
+              << "\n  total    " << show_bytes(plan->total()) << "\n";
   } else {
     std::cout << "  " << plan.error().to_string() << "\n";
   }
@@ -128,13 +143,18 @@ int run(const Options& options) {
 }  // namespace
 
 void add_inspect(const Program& program) {
-  auto* verb = program.app.add_subcommand("inspect", "shows metadata, tensors and the memory plan of a model file");
+  auto* verb = program.app.add_subcommand(
+      "inspect", "shows metadata, tensors and the memory plan of a model file");
   auto options = std::make_shared<Options>();
-  verb->add_option("file", options->file, "a .gguf or .safetensors file, or a model folder")->required();
+  verb->add_option("file", options->file, "a .gguf or .safetensors file, or a model folder")
+      ->required();
   auto* tensor = verb->add_option("--tensor", options->tensor, "this tensor alone");
-  verb->add_option("--f32", options->out, "write the tensor's values here as little-endian float32")->needs(tensor);
-  verb->add_option("--context", options->context, "plan for this many tokens")->check(CLI::NonNegativeNumber);
-  verb->add_option("--slots", options->slots, "plan for this many sequences at once")->check(CLI::NonNegativeNumber);
+  verb->add_option("--f32", options->out, "write the tensor's values here as little-endian float32")
+      ->needs(tensor);
+  verb->add_option("--context", options->context, "plan for this many tokens")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--slots", options->slots, "plan for this many sequences at once")
+      ->check(CLI::NonNegativeNumber);
   verb->add_flag("--json", options->json, "as a JSON object");
   verb->callback([=, &action = program.action] { action = [options] { return run(*options); }; });
 }

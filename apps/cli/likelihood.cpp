@@ -2,7 +2,8 @@
 
 namespace inference::cli {
 
-Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::string context, std::string continuation) {
+Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::string context,
+                                             std::string continuation) {
   const std::size_t end = context.find_last_not_of(" \t\n\r");
   const std::size_t keep = end == std::string::npos ? 0 : end + 1;
   continuation.insert(0, context.substr(keep));
@@ -14,8 +15,10 @@ Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::strin
   auto both = codec.encode_text(context + continuation, special);
   if (!both) return std::unexpected(std::move(both.error()));
   if (front->empty())
-    return fail(ErrorCode::invalid_argument, "the context has no tokens, and the model adds none of its own; give it some text");
-  if (both->size() <= front->size()) return fail(ErrorCode::invalid_argument, "the continuation has no tokens of its own");
+    return fail(ErrorCode::invalid_argument,
+                "the context has no tokens, and the model adds none of its own; give it some text");
+  if (both->size() <= front->size())
+    return fail(ErrorCode::invalid_argument, "the continuation has no tokens of its own");
   LikelihoodRequest out;
   const auto border = both->begin() + static_cast<std::ptrdiff_t>(front->size());
   out.context.assign(both->begin(), border);

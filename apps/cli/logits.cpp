@@ -18,17 +18,21 @@ struct Options {
 Result<std::vector<TokenId>> ids_of(const std::string& line, TextModel& model) {
   const auto json = model::parse_json(line, "stdin");
   if (!json) return std::unexpected(json.error());
-  if (const model::Json* text = json->find("text"); text != nullptr && text->as_string() != nullptr) {
+  if (const model::Json* text = json->find("text");
+      text != nullptr && text->as_string() != nullptr) {
     auto* codec = capability<TokenCodec>(model);
-    if (codec == nullptr) return fail(ErrorCode::unsupported, "the backend does not tokenize; give {\"ids\"}");
+    if (codec == nullptr)
+      return fail(ErrorCode::unsupported, "the backend does not tokenize; give {\"ids\"}");
     return codec->encode_text(*text->as_string(), {.add_special = true, .parse_special = true});
   }
   const model::Json* list = json->find("ids");
-  if (list == nullptr || list->as_array() == nullptr) return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]} or {\"text\": ...}");
+  if (list == nullptr || list->as_array() == nullptr)
+    return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]} or {\"text\": ...}");
   std::vector<TokenId> out;
   for (const model::Json& id : *list->as_array()) {
     const auto number = id.as_integer();
-    if (!number || *number < INT32_MIN || *number > INT32_MAX) return fail(ErrorCode::invalid_argument, "an id is no token id");
+    if (!number || *number < INT32_MIN || *number > INT32_MAX)
+      return fail(ErrorCode::invalid_argument, "an id is no token id");
     out.push_back(static_cast<TokenId>(*number));
   }
   return out;
@@ -38,7 +42,9 @@ int run(const Options& options) {
   auto model = load(options.model);
   if (!model) return report(model.error());
   auto* scorer = capability<LogitsModel>(**model);
-  if (scorer == nullptr) return report({ErrorCode::unsupported, "the backend does not give logits", options.model.model});
+  if (scorer == nullptr)
+    return report(
+        {ErrorCode::unsupported, "the backend does not give logits", options.model.model});
   const InterruptGuard interrupt;
   std::deque<std::vector<float>> logits;
   std::vector<model::SafetensorsEntry> entries;
@@ -64,10 +70,12 @@ int run(const Options& options) {
 }  // namespace
 
 void add_logits(const Program& program) {
-  auto* verb = program.app.add_subcommand("logits", "writes the logits after every position of lines of {\"ids\"} or {\"text\"}");
+  auto* verb = program.app.add_subcommand(
+      "logits", "writes the logits after every position of lines of {\"ids\"} or {\"text\"}");
   auto options = std::make_shared<Options>();
   add_model_flags(*verb, options->model);
-  verb->add_option("--out", options->out, "a .safetensors file: logits_<line>, f32 [seq, vocab]")->required();
+  verb->add_option("--out", options->out, "a .safetensors file: logits_<line>, f32 [seq, vocab]")
+      ->required();
   verb->add_flag_function("--json", [](std::int64_t) {}, "nothing is printed in any case");
   verb->callback([=, &action = program.action] { action = [options] { return run(*options); }; });
 }

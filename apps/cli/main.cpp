@@ -10,8 +10,9 @@ int main(int argc, char** argv) {
   CLI::App app("Runs language models on this machine.", "inference");
   app.require_subcommand(1);
   app.set_version_flag("--version", "inference " INFERENCE_VERSION);
-  app.footer("MODEL is a .gguf file, a model folder, or a name that `inference models` lists.\n"
-             "Exit status: 0 done, 1 failed, 2 wrong usage.");
+  app.footer(
+      "MODEL is a .gguf file, a model folder, or a name that `inference models` lists.\n"
+      "Exit status: 0 done, 1 failed, 2 wrong usage.");
   cli::Action action;
   const cli::Program program{app, action};
   cli::add_run(program);
@@ -30,8 +31,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == 0;  // --help, --version
     if (asked) return app.exit(error);
-    std::cerr << "error: " << error.what() << "; see `inference" << (argc > 1 && argv[1][0] != '-' ? " " + std::string(argv[1]) : "")
-              << " --help`\n";
+    std::cerr << "error: " << error.what() << "; see `inference"
+              << (argc > 1 && argv[1][0] != '-' ? " " + std::string(argv[1]) : "") << " --help`\n";
     return cli::kWrongUsage;
   }
   if (const Status ok = register_builtin_backends(); !ok) return cli::report(ok.error());

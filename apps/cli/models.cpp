@@ -24,8 +24,10 @@ int run(const std::string& folder, bool json) {
   }
   if (found->empty()) std::cerr << "no models in " << folder << "\n";
   for (const DiscoveredModel& model : *found)
-    std::cout << model_name(model) << "\t" << (model.model_type.empty() ? "?" : model.model_type) << "\t" << to_string(model.format)
-              << "\t" << (model.quant_bits > 0 ? std::to_string(model.quant_bits) + " bit" : "float") << "\t" << model.path << "\n";
+    std::cout << model_name(model) << "\t" << (model.model_type.empty() ? "?" : model.model_type)
+              << "\t" << to_string(model.format) << "\t"
+              << (model.quant_bits > 0 ? std::to_string(model.quant_bits) + " bit" : "float")
+              << "\t" << model.path << "\n";
   return kDone;
 }
 
@@ -35,7 +37,8 @@ void add_models(const Program& program) {
   auto* verb = program.app.add_subcommand("models", "lists the models in a folder");
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  verb->add_option("dir", *folder, "where to look; default: $INFERENCE_MODELS, else ~/.cache/inference/models");
+  verb->add_option("dir", *folder,
+                   "where to look; default: $INFERENCE_MODELS, else ~/.cache/inference/models");
   verb->add_flag("--json", *json, "as a JSON array");
   verb->callback([=, &action = program.action] {
     action = [=] { return run(folder->empty() ? models_folder() : *folder, *json); };

@@ -19,13 +19,15 @@ constexpr std::size_t kWindow = 512;  // tokens; what the field compares perplex
 
 /// Windows without overlap. Each is scored from its second token on; where the model marks the
 /// beginning of a text, each window begins with the mark.
-Result<std::pair<double, std::size_t>> score(TextModel& model, LikelihoodModel& scorer, TokenCodec& codec, const std::string& text,
+Result<std::pair<double, std::size_t>> score(TextModel& model, LikelihoodModel& scorer,
+                                             TokenCodec& codec, const std::string& text,
                                              std::size_t window, const std::stop_token& stop) {
   const auto ids = codec.encode_text(text, {.add_special = false, .parse_special = false});
   if (!ids) return std::unexpected(ids.error());
   const auto marks = codec.encode_text("", {.add_special = true, .parse_special = false});
   if (!marks) return std::unexpected(marks.error());
-  const std::vector<TokenId> front = marks->empty() ? std::vector<TokenId>() : std::vector<TokenId>{marks->front()};
+  const std::vector<TokenId> front =
+      marks->empty() ? std::vector<TokenId>() : std::vector<TokenId>{marks->front()};
   window = std::min(window, static_cast<std::size_t>(model.info().context_length));
   double sum = 0;
   std::size_t count = 0;
@@ -36,7 +38,8 @@ Result<std::pair<double, std::size_t>> score(TextModel& model, LikelihoodModel& 
     request.context = front;
     std::size_t first = at;
     if (request.context.empty()) request.context = {(*ids)[first++]};
-    request.continuation.assign(ids->begin() + static_cast<std::ptrdiff_t>(first), ids->begin() + static_cast<std::ptrdiff_t>(at + size));
+    request.continuation.assign(ids->begin() + static_cast<std::ptrdiff_t>(first),
+                                ids->begin() + static_cast<std::ptrdiff_t>(at + size));
     at += size;
     if (request.continuation.empty()) continue;
     const auto result = scorer.log_likelihood(std::span(&request, 1), stop);
@@ -57,9 +60,12 @@ int run(const Options& options) {
   if (!model) return report(model.error());
   auto* scorer = capability<LikelihoodModel>(**model);
   auto* codec = capability<TokenCodec>(**model);
-  if (scorer == nullptr || codec == nullptr) return report({ErrorCode::unsupported, "the backend does not give likelihoods", options.model.model});
+  if (scorer == nullptr || codec == nullptr)
+    return report(
+        {ErrorCode::unsupported, "the backend does not give likelihoods", options.model.model});
   const InterruptGuard interrupt;
-  const std::size_t window = options.model.context > 0 ? static_cast<std::size_t>(options.model.context) : kWindow;
+  const std::size_t window =
+      options.model.context > 0 ? static_cast<std::size_t>(options.model.context) : kWindow;
   const auto result = score(**model, *scorer, *codec, text, window, interrupt.token());
   if (!result) return report({result.error().code, result.error().message, options.file});
   const double perplexity = std::exp(-result->first / static_cast<double>(result->second));
@@ -77,7 +83,9 @@ void add_perplexity(const Program& program) {
   auto* verb = program.app.add_subcommand("perplexity", "the model's perplexity on a text file");
   auto options = std::make_shared<Options>();
   add_model_flags(*verb, options->model);
-  verb->add_option("file", options->file, "a text file; scored in windows of --context tokens (512)")->required();
+  verb->add_option("file", options->file,
+                   "a text file; scored in windows of --context tokens (512)")
+      ->required();
   verb->add_flag("--json", options->json, "as {\"perplexity\", \"tokens\"}");
   verb->callback([=, &action = program.action] { action = [options] { return run(*options); }; });
 }

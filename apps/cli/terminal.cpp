@@ -16,9 +16,15 @@
 
 namespace inference::cli {
 
-bool input_is_terminal() { return ::isatty(STDIN_FILENO) != 0; }
-bool output_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
-bool error_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
+bool input_is_terminal() {
+  return ::isatty(STDIN_FILENO) != 0;
+}
+bool output_is_terminal() {
+  return ::isatty(STDOUT_FILENO) != 0;
+}
+bool error_is_terminal() {
+  return ::isatty(STDERR_FILENO) != 0;
+}
 
 // --- ProgressBar
 
@@ -31,7 +37,8 @@ void ProgressBar::show(double fraction) {
   if (percent == shown_) return;
   shown_ = percent;
   const int filled = percent * kWidth / 100;
-  std::fprintf(stderr, "\r%s [%s%s] %3d %%", label_.c_str(), std::string(static_cast<std::size_t>(filled), '#').c_str(),
+  std::fprintf(stderr, "\r%s [%s%s] %3d %%", label_.c_str(),
+               std::string(static_cast<std::size_t>(filled), '#').c_str(),
                std::string(static_cast<std::size_t>(kWidth - filled), ' ').c_str(), percent);
   std::fflush(stderr);
 }
@@ -47,7 +54,9 @@ LineEditor::LineEditor(std::string history_file) : history_file_(std::move(histo
   read_history(history_file_.c_str());
 }
 
-LineEditor::~LineEditor() { write_history(history_file_.c_str()); }
+LineEditor::~LineEditor() {
+  write_history(history_file_.c_str());
+}
 
 std::optional<std::string> LineEditor::read(const std::string& prompt) {
   std::string entry;
@@ -88,7 +97,7 @@ extern "C" void on_interrupt(int) {
 struct InterruptGuard::State {
   std::stop_source stop;
   int pipe[2] = {-1, -1};
-  struct sigaction before {};
+  struct sigaction before{};
   std::thread watcher;
 };
 
@@ -101,7 +110,7 @@ InterruptGuard::InterruptGuard() : state_(std::make_unique<State>()) {
     char byte = 0;
     if (::read(state->pipe[0], &byte, 1) == 1 && byte == 1) state->stop.request_stop();
   });
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = &on_interrupt;
   sigaction(SIGINT, &action, &state_->before);
 }
@@ -117,6 +126,8 @@ InterruptGuard::~InterruptGuard() {
   ::close(state_->pipe[1]);
 }
 
-std::stop_token InterruptGuard::token() const { return state_->stop.get_token(); }
+std::stop_token InterruptGuard::token() const {
+  return state_->stop.get_token();
+}
 
 }  // namespace inference::cli

@@ -17,17 +17,20 @@ struct Options {
 
 Result<std::vector<TokenId>> ids_of(const model::Json& json) {
   const model::Json* list = json.find("ids");
-  if (list == nullptr || list->as_array() == nullptr) return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]}");
+  if (list == nullptr || list->as_array() == nullptr)
+    return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]}");
   std::vector<TokenId> out;
   for (const model::Json& id : *list->as_array()) {
     const auto number = id.as_integer();
-    if (!number || *number < INT32_MIN || *number > INT32_MAX) return fail(ErrorCode::invalid_argument, "an id is no token id");
+    if (!number || *number < INT32_MIN || *number > INT32_MAX)
+      return fail(ErrorCode::invalid_argument, "an id is no token id");
     out.push_back(static_cast<TokenId>(*number));
   }
   return out;
 }
 
-Status decode_line(const model::Tokenizer& tokenizer, const Options& options, const std::string& line) {
+Status decode_line(const model::Tokenizer& tokenizer, const Options& options,
+                   const std::string& line) {
   const auto json = model::parse_json(line, "stdin");
   if (!json) return std::unexpected(json.error());
   const auto ids = ids_of(*json);
@@ -38,11 +41,14 @@ Status decode_line(const model::Tokenizer& tokenizer, const Options& options, co
   return {};
 }
 
-Status encode_line(const model::Tokenizer& tokenizer, const Options& options, const std::string& line) {
+Status encode_line(const model::Tokenizer& tokenizer, const Options& options,
+                   const std::string& line) {
   const auto json = model::parse_json(line, "stdin");
   if (!json) return std::unexpected(json.error());
-  if (json->as_string() == nullptr) return fail(ErrorCode::invalid_argument, "expected a JSON string per line");
-  const auto ids = tokenizer.encode(*json->as_string(), {.add_special = options.special, .parse_special = true, .literal = {}});
+  if (json->as_string() == nullptr)
+    return fail(ErrorCode::invalid_argument, "expected a JSON string per line");
+  const auto ids = tokenizer.encode(
+      *json->as_string(), {.add_special = options.special, .parse_special = true, .literal = {}});
   if (!ids) return std::unexpected(ids.error());
   print_json({{"ids", *ids}});
   return {};
@@ -54,7 +60,8 @@ int run(const Options& options) {
   const auto tokenizer = model::load_tokenizer(*path);
   if (!tokenizer) return report(tokenizer.error());
   const Status ok = for_each_line([&](std::size_t, const std::string& line) {
-    return options.decode ? decode_line(**tokenizer, options, line) : encode_line(**tokenizer, options, line);
+    return options.decode ? decode_line(**tokenizer, options, line)
+                          : encode_line(**tokenizer, options, line);
   });
   return ok ? kDone : report(ok.error());
 }
@@ -62,12 +69,16 @@ int run(const Options& options) {
 }  // namespace
 
 void add_tokenize(const Program& program) {
-  auto* verb = program.app.add_subcommand("tokenize", "turns lines of JSON strings into token ids, or back");
+  auto* verb =
+      program.app.add_subcommand("tokenize", "turns lines of JSON strings into token ids, or back");
   auto options = std::make_shared<Options>();
-  verb->add_option("source", options->source, "a model, a GGUF file that holds a vocabulary, or a tokenizer.json")->required();
+  verb->add_option("source", options->source,
+                   "a model, a GGUF file that holds a vocabulary, or a tokenizer.json")
+      ->required();
   verb->add_flag("--special", options->special, "add BOS, EOS and the like as the model does");
   verb->add_flag("--decode", options->decode, "lines of {\"ids\": [...]} to {\"text\": ...}");
-  verb->add_flag("--skip-special", options->skip_special, "with --decode: leave special tokens out");
+  verb->add_flag("--skip-special", options->skip_special,
+                 "with --decode: leave special tokens out");
   verb->add_flag_function("--json", [](std::int64_t) {}, "the output is JSON in any case");
   verb->callback([=, &action = program.action] { action = [options] { return run(*options); }; });
 }

@@ -5,9 +5,12 @@
 
 namespace inference::backends {
 
-Status CpuBackend::available() const { return engine::kernels_status(); }
+Status CpuBackend::available() const {
+  return engine::kernels_status();
+}
 
-Result<std::unique_ptr<TextModel>> CpuBackend::load_model(const std::string& path, const LoadConfig& config) {
+Result<std::unique_ptr<TextModel>> CpuBackend::load_model(const std::string& path,
+                                                          const LoadConfig& config) {
   auto state = load_state(path, config);
   if (!state) return std::unexpected(std::move(state.error()));
   return std::make_unique<CpuModel>(std::move(*state));

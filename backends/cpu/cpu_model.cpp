@@ -13,7 +13,8 @@ namespace {
 class EitherStop {
  public:
   EitherStop(const CpuState& state, const std::stop_token& caller)
-      : caller_(caller, Request{&source_}), closing_(state.closing.get_token(), Request{&source_}) {}
+      : caller_(caller, Request{&source_}),
+        closing_(state.closing.get_token(), Request{&source_}) {}
   std::stop_token token() const { return source_.get_token(); }
 
  private:
@@ -31,23 +32,28 @@ Status run(CpuState& state, std::span<engine::SequenceInput> inputs, const std::
            engine::AttentionObserver* observer = nullptr) {
   if (state.closed) return std::unexpected(closed_error(state));
   Status status = state.engine->forward(inputs, stop, observer);
-  if (!status && status.error().code == ErrorCode::cancelled && state.closed) return std::unexpected(closed_error(state));
+  if (!status && status.error().code == ErrorCode::cancelled && state.closed)
+    return std::unexpected(closed_error(state));
   return status;
 }
 
 /// One pass for all generations that have not ended.
-Status step(CpuState& state, std::span<Generation* const> generations, const std::stop_token& stop) {
+Status step(CpuState& state, std::span<Generation* const> generations,
+            const std::stop_token& stop) {
   std::vector<engine::SequenceInput> inputs;
   std::vector<Generation*> running;
   for (Generation* generation : generations) {
     if (generation->ended()) continue;
-    inputs.push_back({&generation->sequence(), generation->input(), engine::LogitsWanted::last, {}});
+    inputs.push_back(
+        {&generation->sequence(), generation->input(), engine::LogitsWanted::last, {}});
     running.push_back(generation);
   }
   // Sampling a token may end a sequence, so it waits until the pass is over.
   std::vector<std::vector<float>> logits(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) { logits[i].assign(row.begin(), row.end()); };
+    inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
+      logits[i].assign(row.begin(), row.end());
+    };
   if (Status ok = run(state, inputs, stop); !ok) return ok;
   for (std::size_t i = 0; i < running.size(); ++i) running[i]->take(logits[i]);
   return {};
@@ -55,7 +61,8 @@ Status step(CpuState& state, std::span<Generation* const> generations, const std
 
 class CpuTokenSource final : public TokenSource {
  public:
-  CpuTokenSource(std::shared_ptr<CpuState> state, std::unique_ptr<Generation> generation, const std::stop_token& stop)
+  CpuTokenSource(std::shared_ptr<CpuState> state, std::unique_ptr<Generation> generation,
+                 const std::stop_token& stop)
       : state_(std::move(state)), generation_(std::move(generation)), stop_(*state_, stop) {}
   ~CpuTokenSource() override {
     if (!recorded_) state_->record(generation_->metrics());
@@ -70,9 +77,10 @@ class CpuTokenSource final : public TokenSource {
         return std::nullopt;
       }
       Generation* const one[] = {generation_.get()};
-      Status ok = stop_.token().stop_requested() && !state_->closed
-                      ? Status(std::unexpected(Error{ErrorCode::cancelled, "stopped by the caller", {}}))
-                      : step(*state_, one, stop_.token());
+      Status ok =
+          stop_.token().stop_requested() && !state_->closed
+              ? Status(std::unexpected(Error{ErrorCode::cancelled, "stopped by the caller", {}}))
+              : step(*state_, one, stop_.token());
       if (!ok) generation_->fail_with(std::move(ok.error()));
     }
   }
@@ -97,7 +105,9 @@ Error at_prompt(Error error, std::size_t index) {
 CpuModel::CpuModel(std::shared_ptr<CpuState> state)
     : state_(std::move(state)), info_(state_->engine->info()), path_(state_->path) {}
 
-CpuModel::~CpuModel() { (void)close(); }
+CpuModel::~CpuModel() {
+  (void)close();
+}
 
 Result<std::shared_ptr<CpuState>> CpuModel::open_state() const {
   const std::lock_guard lock(mutex_);
@@ -123,36 +133,44 @@ GenerateMetrics CpuModel::metrics() const {
   return state_ ? state_->last_metrics() : final_metrics_;
 }
 
-TokenStream CpuModel::start(Result<std::vector<TokenId>> prompt, std::shared_ptr<CpuState> state, const GenerateConfig& config,
-                            std::stop_token stop) {
+TokenStream CpuModel::start(Result<std::vector<TokenId>> prompt, std::shared_ptr<CpuState> state,
+                            const GenerateConfig& config, std::stop_token stop) {
   if (!prompt) return TokenStream(std::move(prompt.error()));
   auto generation = Generation::create(state, std::move(*prompt), config);
   if (!generation) return TokenStream(std::move(generation.error()));
-  return TokenStream(std::make_unique<CpuTokenSource>(std::move(state), std::move(*generation), stop));
+  return TokenStream(
+      std::make_unique<CpuTokenSource>(std::move(state), std::move(*generation), stop));
 }
 
-TokenStream CpuModel::generate(std::string_view prompt, const GenerateConfig& config, std::stop_token stop) {
+TokenStream CpuModel::generate(std::string_view prompt, const GenerateConfig& config,
+                               std::stop_token stop) {
   auto state = open_state();
   if (!state) return TokenStream(std::move(state.error()));
-  if (Status ok = check_generate_config(**state, config, false); !ok) return TokenStream(std::move(ok.error()));
-  return start(encode_prompt(**state, prompt, config.truncate_prompt), *state, config, std::move(stop));
+  if (Status ok = check_generate_config(**state, config, false); !ok)
+    return TokenStream(std::move(ok.error()));
+  return start(encode_prompt(**state, prompt, config.truncate_prompt), *state, config,
+               std::move(stop));
 }
 
-TokenStream CpuModel::chat(std::span<const Message> messages, const GenerateConfig& config, std::stop_token stop) {
+TokenStream CpuModel::chat(std::span<const Message> messages, const GenerateConfig& config,
+                           std::stop_token stop) {
   auto state = open_state();
   if (!state) return TokenStream(std::move(state.error()));
-  if (Status ok = check_generate_config(**state, config, true); !ok) return TokenStream(std::move(ok.error()));
+  if (Status ok = check_generate_config(**state, config, true); !ok)
+    return TokenStream(std::move(ok.error()));
   return start(encode_chat(**state, messages, config), *state, config, std::move(stop));
 }
 
-Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::string> prompts, const GenerateConfig& config,
+Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::string> prompts,
+                                                       const GenerateConfig& config,
                                                        std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
   CpuState& state = **opened;
   GenerateConfig checked = config;
   checked.return_logits = false;
-  if (Status ok = check_generate_config(state, checked, false); !ok) return std::unexpected(std::move(ok.error()));
+  if (Status ok = check_generate_config(state, checked, false); !ok)
+    return std::unexpected(std::move(ok.error()));
   const EitherStop either(state, stop);
   const auto start = std::chrono::steady_clock::now();
   GenerateMetrics metrics;
@@ -171,14 +189,21 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
       if (!sequence) return std::unexpected(std::move(sequence.error()));
       sequences[i] = std::move(*sequence);
       ClassifyResult& result = out[begin + i];
-      inputs.push_back({sequences[i].get(), ids[i], engine::LogitsWanted::last, [&](std::size_t, std::span<const float> logits) {
-                          result.token.id = static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
-                          result.token.logprob = static_cast<float>(engine::log_probability(logits, result.token.id));
-                          if (config.logprobs > 0) result.token.top_logprobs = engine::top_logprobs(logits, config.logprobs);
-                          if (config.return_logits) result.logits.assign(logits.begin(), logits.end());
+      inputs.push_back({sequences[i].get(), ids[i], engine::LogitsWanted::last,
+                        [&](std::size_t, std::span<const float> logits) {
+                          result.token.id = static_cast<TokenId>(std::ranges::max_element(logits) -
+                                                                 logits.begin());
+                          result.token.logprob =
+                              static_cast<float>(engine::log_probability(logits, result.token.id));
+                          if (config.logprobs > 0)
+                            result.token.top_logprobs =
+                                engine::top_logprobs(logits, config.logprobs);
+                          if (config.return_logits)
+                            result.logits.assign(logits.begin(), logits.end());
                         }});
     }
-    if (Status ok = run(state, inputs, either.token()); !ok) return std::unexpected(std::move(ok.error()));
+    if (Status ok = run(state, inputs, either.token()); !ok)
+      return std::unexpected(std::move(ok.error()));
   }
   for (ClassifyResult& result : out) {
     const TokenId id[] = {result.token.id};
@@ -190,12 +215,14 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
   return out;
 }
 
-Result<std::vector<BatchResult>> CpuModel::batch_generate(std::span<const std::string> prompts, const GenerateConfig& config,
+Result<std::vector<BatchResult>> CpuModel::batch_generate(std::span<const std::string> prompts,
+                                                          const GenerateConfig& config,
                                                           std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
   CpuState& state = **opened;
-  if (Status ok = check_generate_config(state, config, false); !ok) return std::unexpected(std::move(ok.error()));
+  if (Status ok = check_generate_config(state, config, false); !ok)
+    return std::unexpected(std::move(ok.error()));
   const EitherStop either(state, stop);
   std::vector<BatchResult> out(prompts.size());
   std::vector<std::unique_ptr<Generation>> generations(prompts.size());
@@ -249,15 +276,19 @@ Result<std::vector<BatchResult>> CpuModel::batch_generate(std::span<const std::s
     std::erase_if(running, settle);
   }
   if (total.decode_duration.count() > 0)
-    total.decode_tokens_per_second = static_cast<double>(total.generated_tokens) / std::chrono::duration<double>(total.decode_duration).count();
+    total.decode_tokens_per_second = static_cast<double>(total.generated_tokens) /
+                                     std::chrono::duration<double>(total.decode_duration).count();
   state.record(total);
   return out;
 }
 
-Result<std::vector<TokenId>> CpuModel::encode_text(std::string_view text, const EncodeOptions& options) const {
+Result<std::vector<TokenId>> CpuModel::encode_text(std::string_view text,
+                                                   const EncodeOptions& options) const {
   const auto state = open_state();
   if (!state) return std::unexpected(state.error());
-  return (*state)->tokenizer->encode(text, {.add_special = options.add_special, .parse_special = options.parse_special, .literal = {}});
+  return (*state)->tokenizer->encode(
+      text,
+      {.add_special = options.add_special, .parse_special = options.parse_special, .literal = {}});
 }
 
 Result<std::string> CpuModel::decode_ids(std::span<const TokenId> ids, bool skip_special) const {
@@ -266,7 +297,8 @@ Result<std::string> CpuModel::decode_ids(std::span<const TokenId> ids, bool skip
   return (*state)->tokenizer->decode(ids, skip_special);
 }
 
-Result<std::vector<float>> CpuModel::prompt_logits(std::span<const TokenId> ids, std::stop_token stop) {
+Result<std::vector<float>> CpuModel::prompt_logits(std::span<const TokenId> ids,
+                                                   std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
   CpuState& state = **opened;
@@ -274,14 +306,17 @@ Result<std::vector<float>> CpuModel::prompt_logits(std::span<const TokenId> ids,
   auto sequence = state.engine->new_sequence();
   if (!sequence) return std::unexpected(std::move(sequence.error()));
   std::vector<float> out;
-  engine::SequenceInput input[] = {{sequence->get(), ids, engine::LogitsWanted::all, [&](std::size_t, std::span<const float> row) {
+  engine::SequenceInput input[] = {{sequence->get(), ids, engine::LogitsWanted::all,
+                                    [&](std::size_t, std::span<const float> row) {
                                       out.insert(out.end(), row.begin(), row.end());
                                     }}};
-  if (Status ok = run(state, input, either.token()); !ok) return std::unexpected(std::move(ok.error()));
+  if (Status ok = run(state, input, either.token()); !ok)
+    return std::unexpected(std::move(ok.error()));
   return out;
 }
 
-Result<std::vector<Likelihood>> CpuModel::log_likelihood(std::span<const LikelihoodRequest> requests, std::stop_token stop) {
+Result<std::vector<Likelihood>> CpuModel::log_likelihood(
+    std::span<const LikelihoodRequest> requests, std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
   CpuState& state = **opened;
@@ -296,27 +331,38 @@ Result<std::vector<Likelihood>> CpuModel::log_likelihood(std::span<const Likelih
       return std::unexpected(std::move(error));
     };
     if (request.context.empty() || request.continuation.empty())
-      return refuse({ErrorCode::invalid_argument, "context and continuation need at least one token each", {}});
+      return refuse({ErrorCode::invalid_argument,
+                     "context and continuation need at least one token each",
+                     {}});
     std::vector<TokenId> ids = request.context;
     ids.insert(ids.end(), request.continuation.begin(), request.continuation.end());
     const TokenId last = ids.back();
     ids.pop_back();  // nothing is asked about what follows it
     if (last < 0 || last >= info_.vocab_size)
-      return refuse({ErrorCode::invalid_argument, "token id " + std::to_string(last) + " is outside the vocabulary of " + std::to_string(info_.vocab_size), {}});
+      return refuse({ErrorCode::invalid_argument,
+                     "token id " + std::to_string(last) + " is outside the vocabulary of " +
+                         std::to_string(info_.vocab_size),
+                     {}});
     // What the sequence holds already stays, up to the last token of the context.
     const std::span<const TokenId> held = (*sequence)->tokens();
     std::size_t common = 0;
-    while (common < held.size() && common + 1 < request.context.size() && held[common] == ids[common]) ++common;
+    while (common < held.size() && common + 1 < request.context.size() &&
+           held[common] == ids[common])
+      ++common;
     (*sequence)->truncate(static_cast<int>(common));
     const std::size_t context = request.context.size() - 1;
     if (context > common) {
-      engine::SequenceInput prefix[] = {{sequence->get(), std::span(ids).subspan(common, context - common), engine::LogitsWanted::none, {}}};
+      engine::SequenceInput prefix[] = {{sequence->get(),
+                                         std::span(ids).subspan(common, context - common),
+                                         engine::LogitsWanted::none,
+                                         {}}};
       if (Status ok = run(state, prefix, either.token()); !ok) return refuse(std::move(ok.error()));
     }
     Likelihood result;
     result.greedy = true;
     engine::SequenceInput rest[] = {
-        {sequence->get(), std::span(ids).subspan(context), engine::LogitsWanted::all, [&](std::size_t row, std::span<const float> logits) {
+        {sequence->get(), std::span(ids).subspan(context), engine::LogitsWanted::all,
+         [&](std::size_t row, std::span<const float> logits) {
            const TokenId wanted = request.continuation[row];
            const double logprob = engine::log_probability(logits, wanted);
            result.logprob += logprob;
@@ -335,13 +381,15 @@ namespace {
 class SnapshotBuilder final : public engine::AttentionObserver {
  public:
   explicit SnapshotBuilder(AttentionSnapshot& out) : out_(out) {}
-  void on_attention(int layer, int, int tokens, std::span<const float> keys, std::span<const float> queries) override {
+  void on_attention(int layer, int, int tokens, std::span<const float> keys,
+                    std::span<const float> queries) override {
     append(out_.keys, layer, tokens, out_.num_heads, keys);
     append(out_.queries, layer, tokens, out_.num_query_heads, queries);
   }
 
  private:
-  void append(std::vector<std::vector<std::vector<float>>>& to, int layer, int tokens, int heads, std::span<const float> from) const {
+  void append(std::vector<std::vector<std::vector<float>>>& to, int layer, int tokens, int heads,
+              std::span<const float> from) const {
     auto& layers = to[static_cast<std::size_t>(layer)];
     const auto dim = static_cast<std::size_t>(out_.head_dim);
     for (std::size_t t = 0; t < static_cast<std::size_t>(tokens); ++t)
@@ -355,7 +403,8 @@ class SnapshotBuilder final : public engine::AttentionObserver {
 
 }  // namespace
 
-Result<AttentionSnapshot> CpuModel::inspect_attention(std::string_view prompt, std::stop_token stop) {
+Result<AttentionSnapshot> CpuModel::inspect_attention(std::string_view prompt,
+                                                      std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
   CpuState& state = **opened;
@@ -373,10 +422,12 @@ Result<AttentionSnapshot> CpuModel::inspect_attention(std::string_view prompt, s
   out.seq_len = static_cast<int>(ids->size());
   const auto layers = static_cast<std::size_t>(out.num_layers);
   out.keys.assign(layers, std::vector<std::vector<float>>(static_cast<std::size_t>(out.num_heads)));
-  out.queries.assign(layers, std::vector<std::vector<float>>(static_cast<std::size_t>(out.num_query_heads)));
+  out.queries.assign(
+      layers, std::vector<std::vector<float>>(static_cast<std::size_t>(out.num_query_heads)));
   SnapshotBuilder builder(out);
   engine::SequenceInput input[] = {{sequence->get(), *ids, engine::LogitsWanted::none, {}}};
-  if (Status ok = run(state, input, either.token(), &builder); !ok) return std::unexpected(std::move(ok.error()));
+  if (Status ok = run(state, input, either.token(), &builder); !ok)
+    return std::unexpected(std::move(ok.error()));
   return out;
 }
 

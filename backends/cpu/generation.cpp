@@ -11,34 +11,48 @@ Status check_generate_config(const CpuState& state, const GenerateConfig& config
   const auto refuse = [](ErrorCode code, const char* field, const std::string& message) -> Status {
     return fail(code, std::string(field) + " " + message, field);
   };
-  if (config.max_tokens < 0) return refuse(ErrorCode::invalid_argument, "max_tokens", "is " + std::to_string(config.max_tokens) + ", must not be negative");
-  if (!config.grammar.empty()) return refuse(ErrorCode::unsupported, "grammar", "is set; the cpu backend does not constrain answers");
-  if (config.return_logits) return refuse(ErrorCode::unsupported, "return_logits", "is set; only classify() returns logits");
-  if (!chat && !config.tools.empty()) return refuse(ErrorCode::unsupported, "tools", "are set; only chat() shows them to the model");
+  if (config.max_tokens < 0)
+    return refuse(ErrorCode::invalid_argument, "max_tokens",
+                  "is " + std::to_string(config.max_tokens) + ", must not be negative");
+  if (!config.grammar.empty())
+    return refuse(ErrorCode::unsupported, "grammar",
+                  "is set; the cpu backend does not constrain answers");
+  if (config.return_logits)
+    return refuse(ErrorCode::unsupported, "return_logits",
+                  "is set; only classify() returns logits");
+  if (!chat && !config.tools.empty())
+    return refuse(ErrorCode::unsupported, "tools", "are set; only chat() shows them to the model");
   if (!chat && !config.template_variables.empty())
-    return refuse(ErrorCode::unsupported, "template_variables", "are set; only chat() has a template");
+    return refuse(ErrorCode::unsupported, "template_variables",
+                  "are set; only chat() has a template");
   if (config.logprobs < 0 || config.logprobs > vocab)
-    return refuse(ErrorCode::invalid_argument, "logprobs", "is " + std::to_string(config.logprobs) + ", must be 0 to " + std::to_string(vocab));
+    return refuse(
+        ErrorCode::invalid_argument, "logprobs",
+        "is " + std::to_string(config.logprobs) + ", must be 0 to " + std::to_string(vocab));
   for (const TokenId id : config.stop_tokens)
     if (id < 0 || id >= vocab)
-      return refuse(ErrorCode::invalid_argument, "stop_tokens", "has id " + std::to_string(id) + ", the vocabulary has " + std::to_string(vocab));
+      return refuse(
+          ErrorCode::invalid_argument, "stop_tokens",
+          "has id " + std::to_string(id) + ", the vocabulary has " + std::to_string(vocab));
   for (const std::string& stop : config.stop)
     if (stop.empty()) return refuse(ErrorCode::invalid_argument, "stop", "has an empty text");
   return {};
 }
 
-Result<std::unique_ptr<Generation>> Generation::create(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt,
+Result<std::unique_ptr<Generation>> Generation::create(std::shared_ptr<CpuState> state,
+                                                       std::vector<TokenId> prompt,
                                                        const GenerateConfig& config) {
   auto sampler = engine::Sampler::create(config, state->engine->info().vocab_size);
   if (!sampler) return std::unexpected(std::move(sampler.error()));
   auto sequence = state->engine->new_sequence();
   if (!sequence) return std::unexpected(std::move(sequence.error()));
-  return std::unique_ptr<Generation>(
-      new Generation(std::move(state), std::move(prompt), config, std::move(*sampler), std::move(*sequence)));
+  return std::unique_ptr<Generation>(new Generation(std::move(state), std::move(prompt), config,
+                                                    std::move(*sampler), std::move(*sequence)));
 }
 
-Generation::Generation(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt, const GenerateConfig& config,
-                       engine::Sampler sampler, std::unique_ptr<engine::Sequence> sequence)
+Generation::Generation(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt,
+                       const GenerateConfig& config, engine::Sampler sampler,
+                       std::unique_ptr<engine::Sequence> sequence)
     : state_(std::move(state)),
       config_(config),
       prompt_(std::move(prompt)),
@@ -81,7 +95,8 @@ void Generation::take(std::span<const float> logits) {
   last_ = Clock::now();
   if (is_end(*id)) return finish(FinishReason::stop);
   token.id = *id;
-  if (config_.logprobs > 0) token.logprob = static_cast<float>(engine::log_probability(logits, *id));
+  if (config_.logprobs > 0)
+    token.logprob = static_cast<float>(engine::log_probability(logits, *id));
   answer_.push_back(*id);
   auto text = decoder_.push(*id);
   if (!text) return fail_with(text.error());
@@ -94,7 +109,8 @@ void Generation::take(std::span<const float> logits) {
 }
 
 std::optional<Token> Generation::pop() {
-  // While text is held back, whether this token is the last is not known: it waits for the next one.
+  // While text is held back, whether this token is the last is not known: it waits for the next
+  // one.
   const bool waits = !ended() && ready_.size() == 1 && (decoder_.pending() || stops_.pending());
   if (ready_.empty() || waits) return std::nullopt;
   Token token = std::move(ready_.front());
@@ -114,12 +130,17 @@ GenerateMetrics Generation::metrics() const {
     const double seconds = std::chrono::duration<double>(time).count();
     return seconds > 0 ? count / seconds : 0.0;
   };
-  if (prefilled_) out.prefill_tokens_per_second = per_second(static_cast<double>(prompt_.size()), out.prefill_duration);
+  if (prefilled_)
+    out.prefill_tokens_per_second =
+        per_second(static_cast<double>(prompt_.size()), out.prefill_duration);
   // The first token comes out of the prefill.
-  if (answer_.size() > 1) out.decode_tokens_per_second = per_second(static_cast<double>(answer_.size() - 1), out.decode_duration);
+  if (answer_.size() > 1)
+    out.decode_tokens_per_second =
+        per_second(static_cast<double>(answer_.size() - 1), out.decode_duration);
   out.peak_memory_bytes = platform::peak_resident_memory();
   const engine::MemoryPlan& plan = state_->engine->memory_plan();
-  out.active_memory_bytes = plan.weights_mapped + plan.weights_packed + plan.scratch + state_->engine->kv_bytes_in_use();
+  out.active_memory_bytes =
+      plan.weights_mapped + plan.weights_packed + plan.scratch + state_->engine->kv_bytes_in_use();
   return out;
 }
 

@@ -22,7 +22,8 @@ Status check_generate_config(const CpuState& state, const GenerateConfig& config
 /// Turns logits to tokens: the caller runs the passes, one generation or many together.
 class Generation {
  public:
-  static Result<std::unique_ptr<Generation>> create(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt,
+  static Result<std::unique_ptr<Generation>> create(std::shared_ptr<CpuState> state,
+                                                    std::vector<TokenId> prompt,
                                                     const GenerateConfig& config);
 
   engine::Sequence& sequence() { return *sequence_; }
@@ -44,8 +45,9 @@ class Generation {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Generation(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt, const GenerateConfig& config,
-             engine::Sampler sampler, std::unique_ptr<engine::Sequence> sequence);
+  Generation(std::shared_ptr<CpuState> state, std::vector<TokenId> prompt,
+             const GenerateConfig& config, engine::Sampler sampler,
+             std::unique_ptr<engine::Sequence> sequence);
   bool is_end(TokenId id) const;
   void finish(FinishReason reason);
 

@@ -17,12 +17,17 @@ Status check_config(const LoadConfig& config) {
   const auto refuse = [](const char* field, const std::string& message) -> Status {
     return fail(ErrorCode::unsupported, std::string(field) + " " + message, field);
   };
-  if (config.gpu_layers > 0) return refuse("gpu_layers", "is " + std::to_string(config.gpu_layers) + "; the cpu backend has no accelerator");
-  if (!config.adapter_path.empty()) return refuse("adapter_path", "is set; the cpu backend applies no adapters");
+  if (config.gpu_layers > 0)
+    return refuse("gpu_layers", "is " + std::to_string(config.gpu_layers) +
+                                    "; the cpu backend has no accelerator");
+  if (!config.adapter_path.empty())
+    return refuse("adapter_path", "is set; the cpu backend applies no adapters");
   constexpr int kMostSlots = 1024;
   if (config.parallel_slots < 0 || config.parallel_slots > kMostSlots)
-    return fail(ErrorCode::invalid_argument, "parallel_slots is " + std::to_string(config.parallel_slots) + ", allowed are 0 to " +
-                                                 std::to_string(kMostSlots), "parallel_slots");
+    return fail(ErrorCode::invalid_argument,
+                "parallel_slots is " + std::to_string(config.parallel_slots) +
+                    ", allowed are 0 to " + std::to_string(kMostSlots),
+                "parallel_slots");
   return {};
 }
 
@@ -31,14 +36,16 @@ Status add_generation_ends(const std::string& folder, int vocab_size, std::vecto
   constexpr std::size_t kMostBytes = 1U << 20;
   const std::string path = (fs::path(folder) / "generation_config.json").string();
   const auto json = model::parse_json_file(path, kMostBytes);
-  if (!json) return json.error().code == ErrorCode::not_found ? Status{} : std::unexpected(json.error());
+  if (!json)
+    return json.error().code == ErrorCode::not_found ? Status{} : std::unexpected(json.error());
   const model::Json* value = json->find("eos_token_id");
   if (value == nullptr || value->is_null()) return {};
   const model::Json::Array one = {*value};
   for (const model::Json& id : value->as_array() != nullptr ? *value->as_array() : one) {
     const auto number = id.as_integer();
     if (!number || *number < 0 || *number >= vocab_size)
-      return fail(ErrorCode::corrupt_data, "eos_token_id is no id in the vocabulary of " + std::to_string(vocab_size), path);
+      return fail(ErrorCode::corrupt_data,
+                  "eos_token_id is no id in the vocabulary of " + std::to_string(vocab_size), path);
     out.push_back(static_cast<TokenId>(*number));
   }
   return {};
@@ -66,8 +73,12 @@ Status load_text(CpuState& state) {
   const auto ends = state.tokenizer->end_tokens();
   state.end_tokens.assign(ends.begin(), ends.end());
   if (folder) {
-    const std::string place = fs::path(state.path).has_extension() ? fs::path(state.path).parent_path().string() : state.path;
-    if (auto ok = add_generation_ends(place, state.engine->info().vocab_size, state.end_tokens); !ok) return ok;
+    const std::string place = fs::path(state.path).has_extension()
+                                  ? fs::path(state.path).parent_path().string()
+                                  : state.path;
+    if (auto ok = add_generation_ends(place, state.engine->info().vocab_size, state.end_tokens);
+        !ok)
+      return ok;
   }
   std::ranges::sort(state.end_tokens);
   return {};
@@ -85,7 +96,9 @@ GenerateMetrics CpuState::last_metrics() const {
   return last_;
 }
 
-Error closed_error(const CpuState& state) { return {ErrorCode::closed, "the model is closed", state.path}; }
+Error closed_error(const CpuState& state) {
+  return {ErrorCode::closed, "the model is closed", state.path};
+}
 
 Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const LoadConfig& config) {
   if (auto ok = check_config(config); !ok) return std::unexpected(ok.error());
@@ -106,17 +119,21 @@ Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const Load
   return state;
 }
 
-Result<std::vector<TokenId>> fit_prompt(const CpuState& state, std::vector<TokenId> ids, bool truncate) {
+Result<std::vector<TokenId>> fit_prompt(const CpuState& state, std::vector<TokenId> ids,
+                                        bool truncate) {
   const auto context = static_cast<std::size_t>(state.engine->info().context_length);
   if (ids.empty()) return fail(ErrorCode::invalid_argument, "the prompt has no tokens", state.path);
   if (ids.size() <= context) return ids;
   if (!truncate)
-    return fail(ErrorCode::context_overflow, "the prompt has " + std::to_string(ids.size()) + " tokens, the context " +
-                                                 std::to_string(context), state.path);
+    return fail(ErrorCode::context_overflow,
+                "the prompt has " + std::to_string(ids.size()) + " tokens, the context " +
+                    std::to_string(context),
+                state.path);
   // The newest tokens stay, and the mark of the beginning if there is one.
   const auto bos = state.tokenizer->bos();
   const bool keep_first = bos && ids.front() == *bos && context > 1;
-  ids.erase(ids.begin() + (keep_first ? 1 : 0), ids.begin() + static_cast<std::ptrdiff_t>(ids.size() - context + (keep_first ? 1 : 0)));
+  ids.erase(ids.begin() + (keep_first ? 1 : 0),
+            ids.begin() + static_cast<std::ptrdiff_t>(ids.size() - context + (keep_first ? 1 : 0)));
   return ids;
 }
 
@@ -127,28 +144,36 @@ Status check_ids(const CpuState& state, const std::vector<TokenId>& ids) {
   const int vocab = state.engine->info().vocab_size;
   for (const TokenId id : ids)
     if (id >= vocab)
-      return fail(ErrorCode::corrupt_data, "the tokenizer gave id " + std::to_string(id) + ", the model has " + std::to_string(vocab) + " tokens",
+      return fail(ErrorCode::corrupt_data,
+                  "the tokenizer gave id " + std::to_string(id) + ", the model has " +
+                      std::to_string(vocab) + " tokens",
                   state.path);
   return {};
 }
 
 }  // namespace
 
-Result<std::vector<TokenId>> encode_prompt(const CpuState& state, std::string_view prompt, bool truncate) {
-  auto ids = state.tokenizer->encode(prompt, {.add_special = true, .parse_special = true, .literal = {}});
+Result<std::vector<TokenId>> encode_prompt(const CpuState& state, std::string_view prompt,
+                                           bool truncate) {
+  auto ids =
+      state.tokenizer->encode(prompt, {.add_special = true, .parse_special = true, .literal = {}});
   if (!ids) return ids;
   if (auto ok = check_ids(state, *ids); !ok) return std::unexpected(ok.error());
   return fit_prompt(state, std::move(*ids), truncate);
 }
 
-Result<std::vector<TokenId>> encode_chat(const CpuState& state, std::span<const Message> messages, const GenerateConfig& config) {
+Result<std::vector<TokenId>> encode_chat(const CpuState& state, std::span<const Message> messages,
+                                         const GenerateConfig& config) {
   if (!state.chat.chat_template)
-    return fail(ErrorCode::unsupported, "the model has no chat template; generate() continues plain text", state.path);
-  const auto variables = model::chat_variables(messages, config.tools, config.template_variables, state.chat);
+    return fail(ErrorCode::unsupported,
+                "the model has no chat template; generate() continues plain text", state.path);
+  const auto variables =
+      model::chat_variables(messages, config.tools, config.template_variables, state.chat);
   if (!variables) return std::unexpected(variables.error());
   const auto rendered = state.chat.chat_template->render(*variables);
   if (!rendered) return std::unexpected(rendered.error());
-  auto ids = state.tokenizer->encode(rendered->text, {.add_special = false, .parse_special = true, .literal = rendered->literal});
+  auto ids = state.tokenizer->encode(
+      rendered->text, {.add_special = false, .parse_special = true, .literal = rendered->literal});
   if (!ids) return ids;
   if (auto ok = check_ids(state, *ids); !ok) return std::unexpected(ok.error());
   return fit_prompt(state, std::move(*ids), config.truncate_prompt);

@@ -39,8 +39,11 @@ Error closed_error(const CpuState& state);
 Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const LoadConfig& config);
 
 /// Ids of a prompt that fit: context_overflow with both counts, or (`truncate`) the newest ones.
-Result<std::vector<TokenId>> fit_prompt(const CpuState& state, std::vector<TokenId> ids, bool truncate);
-Result<std::vector<TokenId>> encode_prompt(const CpuState& state, std::string_view prompt, bool truncate);
-Result<std::vector<TokenId>> encode_chat(const CpuState& state, std::span<const Message> messages, const GenerateConfig& config);
+Result<std::vector<TokenId>> fit_prompt(const CpuState& state, std::vector<TokenId> ids,
+                                        bool truncate);
+Result<std::vector<TokenId>> encode_prompt(const CpuState& state, std::string_view prompt,
+                                           bool truncate);
+Result<std::vector<TokenId>> encode_chat(const CpuState& state, std::span<const Message> messages,
+                                         const GenerateConfig& config);
 
 }  // namespace inference::backends

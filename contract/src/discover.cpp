@@ -16,7 +16,8 @@ constexpr std::uintmax_t kMaxConfigBytes = 16U << 20;
 
 std::optional<std::string> read_small_file(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored) || fs::file_size(path, ignored) > kMaxConfigBytes) return std::nullopt;
+  if (!fs::is_regular_file(path, ignored) || fs::file_size(path, ignored) > kMaxConfigBytes)
+    return std::nullopt;
   std::ifstream in(path, std::ios::binary);
   std::ostringstream out;
   out << in.rdbuf();
@@ -30,7 +31,8 @@ int part_number(const std::string& name) {
   if (name.size() <= kSuffix) return 1;
   const std::string tail = name.substr(name.size() - kSuffix);
   const auto digits = [&](std::size_t at) {
-    return std::all_of(tail.begin() + static_cast<std::ptrdiff_t>(at), tail.begin() + static_cast<std::ptrdiff_t>(at + 5),
+    return std::all_of(tail.begin() + static_cast<std::ptrdiff_t>(at),
+                       tail.begin() + static_cast<std::ptrdiff_t>(at + 5),
                        [](char c) { return c >= '0' && c <= '9'; });
   };
   if (tail[0] != '-' || !digits(1) || tail.substr(6, 4) != "-of-" || !digits(10)) return 1;
@@ -46,8 +48,9 @@ std::string absolute_path(const fs::path& path) {
 void add_folder(const fs::path& folder, std::vector<DiscoveredModel>& out) {
   std::error_code error;
   int weights = 0;
-  for (fs::directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error), end; !error && entry != end;
-       entry.increment(error))
+  for (fs::directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error),
+       end;
+       !error && entry != end; entry.increment(error))
     if (entry->path().extension() == ".safetensors") ++weights;
   std::error_code ignored;
   if (weights == 0 || !fs::exists(folder / "config.json", ignored)) return;
@@ -91,10 +94,10 @@ Result<std::vector<DiscoveredModel>> discover(const std::string& dir) {
   std::error_code error;
   fs::directory_iterator entry(root, error);
   if (error) {
-    const ErrorCode code = error == std::errc::permission_denied          ? ErrorCode::permission_denied
+    const ErrorCode code = error == std::errc::permission_denied ? ErrorCode::permission_denied
                            : error == std::errc::no_such_file_or_directory ? ErrorCode::not_found
-                           : error == std::errc::not_a_directory           ? ErrorCode::invalid_argument
-                                                                           : ErrorCode::io_error;
+                           : error == std::errc::not_a_directory ? ErrorCode::invalid_argument
+                                                                 : ErrorCode::io_error;
     return fail(code, "cannot list the folder: " + error.message(), dir);
   }
   std::vector<DiscoveredModel> out;

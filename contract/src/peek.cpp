@@ -53,7 +53,8 @@ class JsonCursor {
   std::int64_t integer() {
     skip_space();
     std::size_t end = at_;
-    while (end < text_.size() && (text_[end] == '-' || (text_[end] >= '0' && text_[end] <= '9'))) ++end;
+    while (end < text_.size() && (text_[end] == '-' || (text_[end] >= '0' && text_[end] <= '9')))
+      ++end;
     const std::string digits(text_.substr(at_, std::min<std::size_t>(end - at_, 18)));
     skip_value(0);
     return std::strtoll(digits.c_str(), nullptr, 10);
@@ -87,7 +88,9 @@ class JsonCursor {
       if (!take(']')) fail();
     } else {
       const std::size_t start = at_;
-      while (at_ < text_.size() && std::string_view(",]} \t\r\n").find(text_[at_]) == std::string_view::npos) ++at_;
+      while (at_ < text_.size() &&
+             std::string_view(",]} \t\r\n").find(text_[at_]) == std::string_view::npos)
+        ++at_;
       const std::string_view word = text_.substr(start, at_ - start);
       const bool number = !word.empty() && (word[0] == '-' || (word[0] >= '0' && word[0] <= '9'));
       if (!number && word != "true" && word != "false" && word != "null") fail();
@@ -97,7 +100,9 @@ class JsonCursor {
  private:
   void fail() { failed_ = true; }
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos)
+      ++at_;
   }
 
   std::string_view text_;
@@ -105,7 +110,9 @@ class JsonCursor {
   bool failed_ = false;
 };
 
-int in_range(std::int64_t value) { return value > 0 && value < 4096 ? static_cast<int>(value) : 0; }
+int in_range(std::int64_t value) {
+  return value > 0 && value < 4096 ? static_cast<int>(value) : 0;
+}
 
 void read_quantization(JsonCursor& in, ModelFacts& facts) {
   if (in.peek() != '{') return in.skip_value(1);
@@ -158,7 +165,8 @@ class GgufCursor {
     if (type == kString) return read(count) && skip(count);
     std::uint32_t element = 0;
     if (type != kArray || !read(element) || !read(count)) return false;
-    if (const std::uint64_t size = size_of(element); size > 0) return count < (std::uint64_t{1} << 36) && skip(count * size);
+    if (const std::uint64_t size = size_of(element); size > 0)
+      return count < (std::uint64_t{1} << 36) && skip(count * size);
     return false;  // what is wanted stands in front of the long lists
   }
   std::optional<std::uint64_t> number(std::uint32_t type) {
@@ -177,14 +185,45 @@ class GgufCursor {
 /// Bits of most weights by general.file_type (ggml's ggml_ftype); 0 for floats and unknown ones.
 int bits_of_file_type(std::uint64_t type) {
   switch (type) {
-    case 24: case 31: case 36: return 1;
-    case 10: case 19: case 20: case 21: case 28: case 29: case 37: return 2;
-    case 11: case 12: case 13: case 22: case 23: case 26: case 27: return 3;
-    case 2: case 3: case 14: case 15: case 25: case 30: case 38: return 4;
-    case 8: case 9: case 16: case 17: return 5;
-    case 18: return 6;
-    case 7: return 8;
-    default: return 0;
+    case 24:
+    case 31:
+    case 36:
+      return 1;
+    case 10:
+    case 19:
+    case 20:
+    case 21:
+    case 28:
+    case 29:
+    case 37:
+      return 2;
+    case 11:
+    case 12:
+    case 13:
+    case 22:
+    case 23:
+    case 26:
+    case 27:
+      return 3;
+    case 2:
+    case 3:
+    case 14:
+    case 15:
+    case 25:
+    case 30:
+    case 38:
+      return 4;
+    case 8:
+    case 9:
+    case 16:
+    case 17:
+      return 5;
+    case 18:
+      return 6;
+    case 7:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -213,8 +252,8 @@ std::optional<GgufFacts> peek_gguf(const std::string& path) {
   std::uint64_t tensors = 0;
   std::uint64_t keys = 0;
   constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
-  if (!in.read(magic) || magic != kMagic || !in.read(version) || (version != 2 && version != 3) || !in.read(tensors) ||
-      !in.read(keys))
+  if (!in.read(magic) || magic != kMagic || !in.read(version) || (version != 2 && version != 3) ||
+      !in.read(tensors) || !in.read(keys))
     return std::nullopt;
   GgufFacts out;
   for (std::uint64_t i = 0; i < keys && i < kMaxKeys; ++i) {

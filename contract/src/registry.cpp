@@ -50,8 +50,10 @@ Result<std::shared_ptr<Backend>> get_backend(std::string_view name) {
     if (at != registry().backends.end()) return at->second;
   }
   const auto names = list_backends();
-  if (names.empty()) return fail(ErrorCode::not_found, std::string(kNoneRegistered), std::string(name));
-  return fail(ErrorCode::not_found, "no backend \"" + std::string(name) + "\" is registered; registered are " + joined(names));
+  if (names.empty())
+    return fail(ErrorCode::not_found, std::string(kNoneRegistered), std::string(name));
+  return fail(ErrorCode::not_found, "no backend \"" + std::string(name) +
+                                        "\" is registered; registered are " + joined(names));
 }
 
 std::vector<std::string> list_backends() {
@@ -73,7 +75,8 @@ Result<std::shared_ptr<Backend>> default_backend() {
   for (const std::string_view name : kPreference)
     if (const auto at = all.find(std::string(name)); at != all.end()) order.push_back(at->second);
   for (const auto& [name, backend] : all)
-    if (std::find(kPreference.begin(), kPreference.end(), name) == kPreference.end()) order.push_back(backend);
+    if (std::find(kPreference.begin(), kPreference.end(), name) == kPreference.end())
+      order.push_back(backend);
   std::string reasons;
   for (const auto& backend : order) {
     const Status available = backend->available();
@@ -95,16 +98,19 @@ Result<std::unique_ptr<TextModel>> load_model(const std::string& path, const Loa
   if (!config.backend.empty()) {
     const Status available = (*backend)->available();
     if (!available)
-      return fail(ErrorCode::unavailable, "backend \"" + config.backend + "\" is registered but not available: " +
-                                              available.error().message);
+      return fail(ErrorCode::unavailable,
+                  "backend \"" + config.backend +
+                      "\" is registered but not available: " + available.error().message);
   }
   auto model = (*backend)->load_model(path, config);
   if (model && !*model)
-    return fail(ErrorCode::internal, "backend \"" + (*backend)->name() + "\" gave neither a model nor an error", path);
+    return fail(ErrorCode::internal,
+                "backend \"" + (*backend)->name() + "\" gave neither a model nor an error", path);
   return model;
 }
 
-Result<std::unique_ptr<TrainableModel>> load_trainable(const std::string& path, const LoadConfig& config) {
+Result<std::unique_ptr<TrainableModel>> load_trainable(const std::string& path,
+                                                       const LoadConfig& config) {
   auto model = load_model(path, config);
   if (!model) return std::unexpected(std::move(model.error()));
   if (auto* trainable = capability<TrainableModel>(**model)) {
@@ -113,7 +119,8 @@ Result<std::unique_ptr<TrainableModel>> load_trainable(const std::string& path, 
   }
   const std::string type = (*model)->model_type();
   if (Status closed = (*model)->close(); !closed) return std::unexpected(std::move(closed.error()));
-  return fail(ErrorCode::unsupported, "the model (" + type + ") cannot be trained by its backend", path);
+  return fail(ErrorCode::unsupported, "the model (" + type + ") cannot be trained by its backend",
+              path);
 }
 
 }  // namespace inference

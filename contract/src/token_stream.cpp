@@ -4,11 +4,16 @@ namespace inference {
 
 std::string_view to_string(FinishReason reason) noexcept {
   switch (reason) {
-    case FinishReason::none: return "none";
-    case FinishReason::stop: return "stop";
-    case FinishReason::length: return "length";
-    case FinishReason::cancelled: return "cancelled";
-    case FinishReason::error: return "error";
+    case FinishReason::none:
+      return "none";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return "cancelled";
+    case FinishReason::error:
+      return "error";
   }
   return "unknown";
 }
@@ -29,11 +34,15 @@ std::optional<Error> TokenStream::error() const {
 }
 
 FinishReason TokenStream::finish_reason() const {
-  if (start_error_) return start_error_->code == ErrorCode::cancelled ? FinishReason::cancelled : FinishReason::error;
+  if (start_error_)
+    return start_error_->code == ErrorCode::cancelled ? FinishReason::cancelled
+                                                      : FinishReason::error;
   return source_ ? source_->finish_reason() : FinishReason::stop;
 }
 
-GenerateMetrics TokenStream::metrics() const { return source_ ? source_->metrics() : GenerateMetrics{}; }
+GenerateMetrics TokenStream::metrics() const {
+  return source_ ? source_->metrics() : GenerateMetrics{};
+}
 
 Result<std::string> TokenStream::read_all() {
   std::string text;

@@ -86,27 +86,34 @@ class Kit {
     int count = 0;
     while (stream.next()) ++count;
     require(count > 0, "no tokens");
-    require(count <= options_.tokens, std::to_string(count) + " tokens, max_tokens is " + std::to_string(options_.tokens));
+    require(count <= options_.tokens,
+            std::to_string(count) + " tokens, max_tokens is " + std::to_string(options_.tokens));
     require(!stream.error(), "error() is set after a normal end");
-    require(stream.finish_reason() == FinishReason::length || stream.finish_reason() == FinishReason::stop, "finish_reason() is neither stop nor length");
+    require(stream.finish_reason() == FinishReason::length ||
+                stream.finish_reason() == FinishReason::stop,
+            "finish_reason() is neither stop nor length");
     require(!stream.next(), "an ended stream gives another token");
   }
   void max_tokens_zero_gives_nothing() {
     auto model = load();
-    require(collect(model->generate(options_.prompt, config(0)), "max_tokens 0").empty(), "tokens came although max_tokens is 0");
+    require(collect(model->generate(options_.prompt, config(0)), "max_tokens 0").empty(),
+            "tokens came although max_tokens is 0");
   }
   void negative_max_tokens_is_refused() {
     auto model = load();
     TokenStream stream = model->generate(options_.prompt, config(-1));
     require(!stream.next(), "a token came");
-    require(stream.error() && stream.error()->code == ErrorCode::invalid_argument, "the error is not invalid_argument");
-    require(stream.error()->to_string().find("max_tokens") != std::string::npos, "the error does not name max_tokens");
+    require(stream.error() && stream.error()->code == ErrorCode::invalid_argument,
+            "the error is not invalid_argument");
+    require(stream.error()->to_string().find("max_tokens") != std::string::npos,
+            "the error does not name max_tokens");
   }
   void same_prompt_same_tokens() {
     if (!options_.deterministic) return;
     auto model = load();
     const auto first = collect(model->generate(options_.prompt, config()), "first");
-    require(first == collect(model->generate(options_.prompt, config()), "second"), "the second answer differs");
+    require(first == collect(model->generate(options_.prompt, config()), "second"),
+            "the second answer differs");
   }
   void stop_token_ends_before_it() {
     if (!options_.deterministic) return;
@@ -122,7 +129,8 @@ class Kit {
     auto model = load();
     for (int i = 0; i < 40; ++i) {  // more than any backend has slots
       TokenStream stream = model->generate(options_.prompt, config());
-      require(stream.next().has_value(), "stream " + std::to_string(i) + " gives no token: " + (stream.error() ? stream.error()->to_string() : ""));
+      require(stream.next().has_value(), "stream " + std::to_string(i) + " gives no token: " +
+                                             (stream.error() ? stream.error()->to_string() : ""));
     }
     collect(model->generate(options_.prompt, config()), "after leaving 40 streams");
   }
@@ -137,8 +145,11 @@ class Kit {
     int more = 0;
     while (stream.next()) require(++more < 1000, "the stream went on after the cancel");
     // A short script may have ended by itself before it looked.
-    if (stream.finish_reason() == FinishReason::stop || stream.finish_reason() == FinishReason::length) return;
-    require(stream.error() && stream.error()->code == ErrorCode::cancelled, "error() is not cancelled");
+    if (stream.finish_reason() == FinishReason::stop ||
+        stream.finish_reason() == FinishReason::length)
+      return;
+    require(stream.error() && stream.error()->code == ErrorCode::cancelled,
+            "error() is not cancelled");
     require(stream.finish_reason() == FinishReason::cancelled, "finish_reason() is not cancelled");
   }
   void two_streams_at_once() {
@@ -156,7 +167,8 @@ class Kit {
       if (y) second.push_back(*y);
     }
     require(!a.error() && !b.error(), "a stream failed");
-    if (options_.deterministic) require(first == alone && second == alone, "a stream beside another gives other tokens");
+    if (options_.deterministic)
+      require(first == alone && second == alone, "a stream beside another gives other tokens");
   }
   void streams_in_two_threads() {
     auto model = load();
@@ -189,11 +201,13 @@ class Kit {
     const std::vector<std::string> prompts(5, options_.prompt);
     const auto results = model->batch_generate(prompts, config());
     require(results.has_value(), results ? "" : results.error().to_string());
-    require(results->size() == prompts.size(), std::to_string(results->size()) + " results for 5 prompts");
+    require(results->size() == prompts.size(),
+            std::to_string(results->size()) + " results for 5 prompts");
     const auto alone = collect(model->generate(options_.prompt, config()), "alone");
     for (const BatchResult& result : *results) {
       require(!result.error, result.error ? result.error->to_string() : "");
-      if (options_.deterministic) require(result.tokens == alone, "a batch gives other tokens than generate()");
+      if (options_.deterministic)
+        require(result.tokens == alone, "a batch gives other tokens than generate()");
     }
   }
   std::string endless(const TextModel& model) const {
@@ -219,7 +233,8 @@ class Kit {
     require(results.has_value(), results ? "" : results.error().to_string());
     require(results->size() == 3, "not one result per prompt");
     for (const ClassifyResult& result : *results)
-      require(result.logits.size() == static_cast<std::size_t>(model->info().vocab_size), "the logits are not one per token of the vocabulary");
+      require(result.logits.size() == static_cast<std::size_t>(model->info().vocab_size),
+              "the logits are not one per token of the vocabulary");
     const auto without = model->classify(prompts);
     require(without && without->front().logits.empty(), "logits came without being asked for");
   }
@@ -227,17 +242,22 @@ class Kit {
     auto model = load();
     TokenStream stream = model->generate(endless(*model), config());
     require(!stream.next(), "a token came");
-    require(stream.error() && stream.error()->code == ErrorCode::context_overflow, "the error is not context_overflow");
-    require(stream.error()->message.find(std::to_string(model->info().context_length)) != std::string::npos, "the error does not give the context's length");
+    require(stream.error() && stream.error()->code == ErrorCode::context_overflow,
+            "the error is not context_overflow");
+    require(stream.error()->message.find(std::to_string(model->info().context_length)) !=
+                std::string::npos,
+            "the error does not give the context's length");
   }
   void metrics_count_tokens() {
     auto model = load();
     TokenStream stream = model->generate(options_.prompt, config());
     std::uint64_t count = 0;
     while (stream.next()) ++count;
-    require(stream.metrics().generated_tokens == count, "generated_tokens is not the number of tokens");
+    require(stream.metrics().generated_tokens == count,
+            "generated_tokens is not the number of tokens");
     require(stream.metrics().prompt_tokens > 0, "prompt_tokens is 0");
-    require(model->metrics().generated_tokens == count, "the model's metrics are not the last stream's");
+    require(model->metrics().generated_tokens == count,
+            "the model's metrics are not the last stream's");
   }
   void info_is_filled() {
     auto model = load();
@@ -254,12 +274,15 @@ class Kit {
     auto model = load();
     (void)model->close();
     TokenStream stream = model->generate(options_.prompt, config());
-    require(!stream.next() && stream.error() && stream.error()->code == ErrorCode::closed, "generate() after close() does not say closed");
+    require(!stream.next() && stream.error() && stream.error()->code == ErrorCode::closed,
+            "generate() after close() does not say closed");
     const std::vector<std::string> prompts = {options_.prompt};
     const auto batch = model->batch_generate(prompts, config());
-    require(!batch && batch.error().code == ErrorCode::closed, "batch_generate() after close() does not say closed");
+    require(!batch && batch.error().code == ErrorCode::closed,
+            "batch_generate() after close() does not say closed");
     const auto classes = model->classify(prompts);
-    require(!classes && classes.error().code == ErrorCode::closed, "classify() after close() does not say closed");
+    require(!classes && classes.error().code == ErrorCode::closed,
+            "classify() after close() does not say closed");
   }
   void close_ends_running_streams() {
     auto model = load();
@@ -277,6 +300,8 @@ class Kit {
 
 }  // namespace
 
-std::vector<ConformanceResult> run_conformance(const ConformanceOptions& options) { return Kit(options).run(); }
+std::vector<ConformanceResult> run_conformance(const ConformanceOptions& options) {
+  return Kit(options).run();
+}
 
 }  // namespace inference::testkit

@@ -16,11 +16,14 @@ struct ScriptedModel::State {
 
 namespace {
 
-Error closed_error() { return {ErrorCode::closed, "the model is closed", "script"}; }
+Error closed_error() {
+  return {ErrorCode::closed, "the model is closed", "script"};
+}
 
 class ScriptedSource final : public TokenSource {
  public:
-  ScriptedSource(std::shared_ptr<ScriptedModel::State> state, GenerateConfig config, std::size_t prompt_bytes, std::stop_token stop)
+  ScriptedSource(std::shared_ptr<ScriptedModel::State> state, GenerateConfig config,
+                 std::size_t prompt_bytes, std::stop_token stop)
       : state_(std::move(state)), config_(std::move(config)), stop_(std::move(stop)) {
     metrics_.prompt_tokens = prompt_bytes;
     ++state_->live;
@@ -31,13 +34,15 @@ class ScriptedSource final : public TokenSource {
   }
 
   std::optional<Token> next() override {
-    if (wait()) return end(FinishReason::cancelled, Error{ErrorCode::cancelled, "stopped by the caller", {}});
+    if (wait())
+      return end(FinishReason::cancelled, Error{ErrorCode::cancelled, "stopped by the caller", {}});
     if (state_->closed) return end(FinishReason::error, closed_error());
     if (state_->script.fault_at == at_) return end(FinishReason::error, state_->script.fault);
     if (at_ >= state_->script.tokens.size()) return end(FinishReason::stop, std::nullopt);
     if (static_cast<int>(at_) >= config_.max_tokens) return end(FinishReason::length, std::nullopt);
     Token token = state_->script.tokens[at_++];
-    if (std::ranges::find(config_.stop_tokens, token.id) != config_.stop_tokens.end()) return end(FinishReason::stop, std::nullopt);
+    if (std::ranges::find(config_.stop_tokens, token.id) != config_.stop_tokens.end())
+      return end(FinishReason::stop, std::nullopt);
     metrics_.generated_tokens = at_;
     return token;
   }
@@ -50,7 +55,8 @@ class ScriptedSource final : public TokenSource {
   bool wait() {
     constexpr std::chrono::milliseconds kStep{1};
     const auto until = std::chrono::steady_clock::now() + state_->script.delay;
-    while (!stop_.stop_requested() && !state_->closed && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(kStep);
+    while (!stop_.stop_requested() && !state_->closed && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(kStep);
     return stop_.stop_requested();
   }
   std::optional<Token> end(FinishReason reason, std::optional<Error> error) {
@@ -88,55 +94,74 @@ Script script_of(const std::vector<std::string>& texts) {
   return out;
 }
 
-ScriptedModel::ScriptedModel(Script script) : state_(std::make_shared<State>()) { state_->script = std::move(script); }
-ScriptedModel::~ScriptedModel() { (void)close(); }
+ScriptedModel::ScriptedModel(Script script) : state_(std::make_shared<State>()) {
+  state_->script = std::move(script);
+}
+ScriptedModel::~ScriptedModel() {
+  (void)close();
+}
 
-TokenStream ScriptedModel::generate(std::string_view prompt, const GenerateConfig& config, std::stop_token stop) {
+TokenStream ScriptedModel::generate(std::string_view prompt, const GenerateConfig& config,
+                                    std::stop_token stop) {
   if (state_->closed) return TokenStream(closed_error());
   if (config.max_tokens < 0)
-    return TokenStream(Error{ErrorCode::invalid_argument, "max_tokens is " + std::to_string(config.max_tokens), "max_tokens"});
-  if (!config.grammar.empty()) return TokenStream(Error{ErrorCode::unsupported, "grammar is not supported", "grammar"});
-  if (prompt.empty()) return TokenStream(Error{ErrorCode::invalid_argument, "the prompt is empty", "script"});
+    return TokenStream(Error{ErrorCode::invalid_argument,
+                             "max_tokens is " + std::to_string(config.max_tokens), "max_tokens"});
+  if (!config.grammar.empty())
+    return TokenStream(Error{ErrorCode::unsupported, "grammar is not supported", "grammar"});
+  if (prompt.empty())
+    return TokenStream(Error{ErrorCode::invalid_argument, "the prompt is empty", "script"});
   if (prompt.size() > static_cast<std::size_t>(state_->script.context_length))
-    return TokenStream(Error{ErrorCode::context_overflow, "the prompt has " + std::to_string(prompt.size()) + " tokens, the context " +
-                                                              std::to_string(state_->script.context_length), "script"});
+    return TokenStream(Error{ErrorCode::context_overflow,
+                             "the prompt has " + std::to_string(prompt.size()) +
+                                 " tokens, the context " +
+                                 std::to_string(state_->script.context_length),
+                             "script"});
   {
     const std::lock_guard lock(state_->mutex);
     state_->prompts.emplace_back(prompt);
   }
-  return TokenStream(std::make_unique<ScriptedSource>(state_, config, prompt.size(), std::move(stop)));
+  return TokenStream(
+      std::make_unique<ScriptedSource>(state_, config, prompt.size(), std::move(stop)));
 }
 
-TokenStream ScriptedModel::chat(std::span<const Message> messages, const GenerateConfig& config, std::stop_token stop) {
+TokenStream ScriptedModel::chat(std::span<const Message> messages, const GenerateConfig& config,
+                                std::stop_token stop) {
   std::string prompt;
   for (const Message& message : messages) prompt += message.role + ": " + message.content + "\n";
   return generate(prompt, config, std::move(stop));
 }
 
-Result<std::vector<ClassifyResult>> ScriptedModel::classify(std::span<const std::string> prompts, const GenerateConfig& config,
+Result<std::vector<ClassifyResult>> ScriptedModel::classify(std::span<const std::string> prompts,
+                                                            const GenerateConfig& config,
                                                             std::stop_token stop) {
   if (state_->closed) return std::unexpected(closed_error());
   if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
   std::vector<ClassifyResult> out;
   for (const std::string& prompt : prompts) {
-    if (std::ranges::find(state_->script.failing_prompts, prompt) != state_->script.failing_prompts.end())
-      return fail(state_->script.fault.code, "prompt " + std::to_string(out.size()) + ": " + state_->script.fault.message);
+    if (std::ranges::find(state_->script.failing_prompts, prompt) !=
+        state_->script.failing_prompts.end())
+      return fail(state_->script.fault.code,
+                  "prompt " + std::to_string(out.size()) + ": " + state_->script.fault.message);
     ClassifyResult result;
     if (!state_->script.tokens.empty()) result.token = state_->script.tokens.front();
     result.token.logprob = 0.0F;
-    if (config.return_logits) result.logits.assign(static_cast<std::size_t>(info().vocab_size), 0.0F);
+    if (config.return_logits)
+      result.logits.assign(static_cast<std::size_t>(info().vocab_size), 0.0F);
     out.push_back(std::move(result));
   }
   return out;
 }
 
-Result<std::vector<BatchResult>> ScriptedModel::batch_generate(std::span<const std::string> prompts, const GenerateConfig& config,
+Result<std::vector<BatchResult>> ScriptedModel::batch_generate(std::span<const std::string> prompts,
+                                                               const GenerateConfig& config,
                                                                std::stop_token stop) {
   if (state_->closed) return std::unexpected(closed_error());
   std::vector<BatchResult> out;
   for (const std::string& prompt : prompts) {
     BatchResult result;
-    if (std::ranges::find(state_->script.failing_prompts, prompt) != state_->script.failing_prompts.end()) {
+    if (std::ranges::find(state_->script.failing_prompts, prompt) !=
+        state_->script.failing_prompts.end()) {
       result.error = state_->script.fault;
       result.finish_reason = FinishReason::error;
     } else {
@@ -150,12 +175,15 @@ Result<std::vector<BatchResult>> ScriptedModel::batch_generate(std::span<const s
   return out;
 }
 
-std::string ScriptedModel::model_type() const { return state_->script.model_type; }
+std::string ScriptedModel::model_type() const {
+  return state_->script.model_type;
+}
 
 ModelInfo ScriptedModel::info() const {
   ModelInfo out;
   out.architecture = state_->script.model_type;
-  for (const Token& token : state_->script.tokens) out.vocab_size = std::max(out.vocab_size, token.id + 1);
+  for (const Token& token : state_->script.tokens)
+    out.vocab_size = std::max(out.vocab_size, token.id + 1);
   out.num_layers = 1;
   out.context_length = state_->script.context_length;
   return out;
@@ -171,7 +199,9 @@ Status ScriptedModel::close() {
   return {};
 }
 
-int ScriptedModel::live_streams() const { return state_->live; }
+int ScriptedModel::live_streams() const {
+  return state_->live;
+}
 
 std::vector<std::string> ScriptedModel::prompts() const {
   const std::lock_guard lock(state_->mutex);
@@ -181,7 +211,8 @@ std::vector<std::string> ScriptedModel::prompts() const {
 ScriptedBackend::ScriptedBackend(std::string name, Script script, Status available)
     : name_(std::move(name)), script_(std::move(script)), available_(std::move(available)) {}
 
-Result<std::unique_ptr<TextModel>> ScriptedBackend::load_model(const std::string&, const LoadConfig&) {
+Result<std::unique_ptr<TextModel>> ScriptedBackend::load_model(const std::string&,
+                                                               const LoadConfig&) {
   return std::make_unique<ScriptedModel>(script_);
 }
 

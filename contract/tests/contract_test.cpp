@@ -16,8 +16,10 @@ using testkit::Script;
 using testkit::ScriptedModel;
 
 TEST(ContractHeaders, include_the_standard_library_and_each_other_only) {
-  const std::set<std::string> allowed = {"algorithm", "chrono", "cstddef", "cstdint", "expected", "functional", "initializer_list", "iterator",
-                                         "map", "memory", "optional", "span", "stop_token", "string", "string_view", "utility", "vector"};
+  const std::set<std::string> allowed = {
+      "algorithm",        "chrono",   "cstddef",     "cstdint", "expected", "functional",
+      "initializer_list", "iterator", "map",         "memory",  "optional", "span",
+      "stop_token",       "string",   "string_view", "utility", "vector"};
   int headers = 0;
   for (const auto& entry : std::filesystem::directory_iterator(CONTRACT_HEADERS)) {
     ++headers;
@@ -25,27 +27,31 @@ TEST(ContractHeaders, include_the_standard_library_and_each_other_only) {
     for (std::string line; std::getline(in, line);) {
       if (!line.starts_with("#include")) continue;
       const std::string name = line.substr(10, line.find_last_of(">\"") - 10);
-      EXPECT_TRUE(name.starts_with("inference/") || allowed.contains(name)) << entry.path() << " includes " << name;
+      EXPECT_TRUE(name.starts_with("inference/") || allowed.contains(name))
+          << entry.path() << " includes " << name;
     }
   }
   EXPECT_GE(headers, 10);
 }
 
 TEST(Error, says_where_and_what) {
-  EXPECT_EQ((Error{ErrorCode::not_found, "no such file", "a.gguf"}).to_string(), "a.gguf: no such file");
+  EXPECT_EQ((Error{ErrorCode::not_found, "no such file", "a.gguf"}).to_string(),
+            "a.gguf: no such file");
   EXPECT_EQ((Error{ErrorCode::not_found, "no such file", ""}).to_string(), "no such file");
   EXPECT_EQ(to_string(ErrorCode::context_overflow), "context_overflow");
 }
 
 TEST(Config, options_apply_in_order_and_the_last_wins) {
-  const auto config = make_generate_config({with_max_tokens(1), with_temperature(0.5F), with_max_tokens(128), with_stop({"a"})});
+  const auto config = make_generate_config(
+      {with_max_tokens(1), with_temperature(0.5F), with_max_tokens(128), with_stop({"a"})});
   GenerateConfig expected;
   expected.max_tokens = 128;
   expected.temperature = 0.5F;
   expected.stop = {"a"};
   EXPECT_EQ(config, expected);
   EXPECT_EQ(make_generate_config({}), GenerateConfig{});
-  const auto load = make_load_config({with_backend("cpu"), with_threads(3), with_kv_type(KvType::f32)});
+  const auto load =
+      make_load_config({with_backend("cpu"), with_threads(3), with_kv_type(KvType::f32)});
   EXPECT_EQ(load.backend, "cpu");
   EXPECT_EQ(load.threads, 3);
   EXPECT_EQ(load.kv_type, KvType::f32);
@@ -106,16 +112,19 @@ Script long_script() {
 }
 
 TEST(ConformanceKit, passes_a_model_that_keeps_the_contract) {
-  const auto results = testkit::run_conformance(options_for([] { return std::make_unique<ScriptedModel>(long_script()); }));
+  const auto results = testkit::run_conformance(
+      options_for([] { return std::make_unique<ScriptedModel>(long_script()); }));
   EXPECT_GE(results.size(), 19U);
-  for (const ConformanceResult& result : results) EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
+  for (const ConformanceResult& result : results)
+    EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
 }
 
 /// Breaks one promise each.
 class BrokenModel final : public ScriptedModel {
  public:
   BrokenModel(std::string how) : ScriptedModel(long_script()), how_(std::move(how)) {}
-  TokenStream generate(std::string_view prompt, const GenerateConfig& given, std::stop_token stop) override {
+  TokenStream generate(std::string_view prompt, const GenerateConfig& given,
+                       std::stop_token stop) override {
     GenerateConfig config = given;
     if (how_ == "ignores max_tokens") config.max_tokens = 64;
     if (how_ == "takes negative max_tokens" && config.max_tokens < 0) config.max_tokens = 3;
@@ -123,10 +132,13 @@ class BrokenModel final : public ScriptedModel {
     if (how_ == "ignores cancel") stop = {};
     if (how_ == "cuts the prompt") prompt = prompt.substr(0, 5);
     if (how_ == "throws") throw std::runtime_error("boom");
-    if (how_ == "runs out of slots" && ++streams_ > 30) return TokenStream(Error{ErrorCode::unavailable, "no slot", ""});
+    if (how_ == "runs out of slots" && ++streams_ > 30)
+      return TokenStream(Error{ErrorCode::unavailable, "no slot", ""});
     return ScriptedModel::generate(prompt, config, stop);
   }
-  Result<std::vector<BatchResult>> batch_generate(std::span<const std::string> prompts, const GenerateConfig& config, std::stop_token stop) override {
+  Result<std::vector<BatchResult>> batch_generate(std::span<const std::string> prompts,
+                                                  const GenerateConfig& config,
+                                                  std::stop_token stop) override {
     auto out = ScriptedModel::batch_generate(prompts, config, stop);
     if (how_ == "one error fails the batch" && out)
       for (const auto& result : *out)
@@ -134,13 +146,19 @@ class BrokenModel final : public ScriptedModel {
     if (how_ == "drops a prompt" && out) out->pop_back();
     return out;
   }
-  Result<std::vector<ClassifyResult>> classify(std::span<const std::string> prompts, const GenerateConfig& config, std::stop_token stop) override {
+  Result<std::vector<ClassifyResult>> classify(std::span<const std::string> prompts,
+                                               const GenerateConfig& config,
+                                               std::stop_token stop) override {
     GenerateConfig changed = config;
     if (how_ == "never gives logits") changed.return_logits = false;
     return ScriptedModel::classify(prompts, changed, stop);
   }
-  GenerateMetrics metrics() const override { return how_ == "no metrics" ? GenerateMetrics{} : ScriptedModel::metrics(); }
-  ModelInfo info() const override { return how_ == "no info" ? ModelInfo{} : ScriptedModel::info(); }
+  GenerateMetrics metrics() const override {
+    return how_ == "no metrics" ? GenerateMetrics{} : ScriptedModel::metrics();
+  }
+  ModelInfo info() const override {
+    return how_ == "no info" ? ModelInfo{} : ScriptedModel::info();
+  }
   Status close() override {
     if (how_ == "close fails twice" && closed_++ > 0) return fail(ErrorCode::closed, "closed");
     return how_ == "ignores close" ? Status{} : ScriptedModel::close();
@@ -170,7 +188,8 @@ TEST(ConformanceKit, finds_each_broken_promise) {
       {"ignores close", "close_ends_running_streams"},
   };
   for (const auto& [how, check] : broken) {
-    const auto found = failures(options_for([&, h = std::string(how)] { return std::make_unique<BrokenModel>(h); }));
+    const auto found = failures(
+        options_for([&, h = std::string(how)] { return std::make_unique<BrokenModel>(h); }));
     EXPECT_TRUE(found.contains(check)) << "a model that " << how << " passed " << check;
   }
 }

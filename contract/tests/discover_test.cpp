@@ -32,12 +32,14 @@ class Discover : public ::testing::Test {
 TEST_F(Discover, finds_the_folder_its_children_and_single_files) {
   write("config.json", R"({"model_type": "llama"})");
   write("model.safetensors", "");
-  write("b/config.json", R"({"x": [1, {"y": "}"}], "model_type": "qwen3", "quantization_config": {"bits": 4, "group_size": 64}})");
+  write(
+      "b/config.json",
+      R"({"x": [1, {"y": "}"}], "model_type": "qwen3", "quantization_config": {"bits": 4, "group_size": 64}})");
   write("b/model-00001-of-00002.safetensors", "");
   write("b/model-00002-of-00002.safetensors", "");
-  write("c/config.json", "{}");           // no weights
-  write("d/model.safetensors", "");       // no config
-  write("e/deeper/config.json", "{}");    // two levels down
+  write("c/config.json", "{}");         // no weights
+  write("d/model.safetensors", "");     // no config
+  write("e/deeper/config.json", "{}");  // two levels down
   write("e/deeper/model.safetensors", "");
   const auto found = discover(root_.string());
   ASSERT_TRUE(found);
@@ -52,7 +54,8 @@ TEST_F(Discover, finds_the_folder_its_children_and_single_files) {
 }
 
 TEST_F(Discover, lists_a_model_whose_config_is_broken_with_an_empty_type) {
-  for (const char* text : {"", "{", "[]", "{\"model_type\": \"a\"", "{\"model_type\": 5}", "null"}) {
+  for (const char* text :
+       {"", "{", "[]", "{\"model_type\": \"a\"", "{\"model_type\": 5}", "null"}) {
     write("m/config.json", text);
     write("m/model.safetensors", "");
     const auto found = discover(root_.string());

@@ -10,20 +10,13 @@ namespace inference::engine {
 namespace {
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", "llama", &describe_llama},
-    {"mistral", "", &describe_mistral},
-    {"smollm3", "smollm3", &describe_smollm3},
-    {"qwen2", "qwen2", &describe_qwen2},
-    {"qwen3", "qwen3", &describe_qwen3},
-    {"qwen3_moe", "qwen3moe", &describe_qwen3_moe},
-    {"gemma2", "gemma2", &describe_gemma2},
-    {"gemma3", "gemma3", &describe_gemma3},
-    {"gemma3_text", "", &describe_gemma3},
-    {"phi3", "phi3", &describe_phi3},
-    {"olmo2", "olmo2", &describe_olmo2},
-    {"granite", "granite", &describe_granite},
-    {"mixtral", "", &describe_mixtral},
-    {"gpt_oss", "gpt-oss", &describe_gpt_oss},
+    {"llama", "llama", &describe_llama},       {"mistral", "", &describe_mistral},
+    {"smollm3", "smollm3", &describe_smollm3}, {"qwen2", "qwen2", &describe_qwen2},
+    {"qwen3", "qwen3", &describe_qwen3},       {"qwen3_moe", "qwen3moe", &describe_qwen3_moe},
+    {"gemma2", "gemma2", &describe_gemma2},    {"gemma3", "gemma3", &describe_gemma3},
+    {"gemma3_text", "", &describe_gemma3},     {"phi3", "phi3", &describe_phi3},
+    {"olmo2", "olmo2", &describe_olmo2},       {"granite", "granite", &describe_granite},
+    {"mixtral", "", &describe_mixtral},        {"gpt_oss", "gpt-oss", &describe_gpt_oss},
 };
 
 std::string known_names(bool gguf) {
@@ -53,7 +46,8 @@ void read_gguf_vocab(ConfigReader& in, ModelSpec& spec) {
   }
 }
 
-Result<ModelSpec> read(ConfigReader& in, const Architecture& architecture, std::string name, TensorNames names) {
+Result<ModelSpec> read(ConfigReader& in, const Architecture& architecture, std::string name,
+                       TensorNames names) {
   ModelSpec spec;
   spec.architecture = std::move(name);
   spec.gguf = in.is_gguf();
@@ -65,29 +59,36 @@ Result<ModelSpec> read(ConfigReader& in, const Architecture& architecture, std::
   // Later readings divide by what was read; do not go on with a broken value.
   if (in.status()) architecture.describe(in, spec);
   if (in.status() && spec.ropes.empty()) spec.ropes.push_back(read_rope(in, spec));
-  const bool dense = std::ranges::any_of(spec.layers, [](const LayerSpec& l) { return !l.experts; });
+  const bool dense =
+      std::ranges::any_of(spec.layers, [](const LayerSpec& l) { return !l.experts; });
   if (in.status() && dense && spec.feed_forward == 0)
     in.refuse(ErrorCode::corrupt_data, "the width of the feed-forward layers is missing");
   for (const RopeParameters& rope : spec.ropes)
     if (in.status() && rope.dims > spec.head_dim)
       in.refuse(ErrorCode::corrupt_data, "rope: " + std::to_string(rope.dims) + " of " +
-                                             std::to_string(spec.head_dim) + " dimensions cannot be rotated");
+                                             std::to_string(spec.head_dim) +
+                                             " dimensions cannot be rotated");
   if (!in.status()) return std::unexpected(in.status().error());
   return spec;
 }
 
 }  // namespace
 
-std::span<const Architecture> architectures() { return kArchitectures; }
+std::span<const Architecture> architectures() {
+  return kArchitectures;
+}
 
-Result<ModelSpec> read_spec(const model::Json& config, const std::string& source, std::string_view names_prefix) {
+Result<ModelSpec> read_spec(const model::Json& config, const std::string& source,
+                            std::string_view names_prefix) {
   ConfigReader top(config, source);
   const std::string type = top.text_or({"model_type", ""}, "");
   if (type.empty()) return fail(ErrorCode::corrupt_data, "model_type is missing", source);
   const auto* found = std::ranges::find(kArchitectures, type, &Architecture::json_name);
   if (found == std::end(kArchitectures))
-    return fail(ErrorCode::unsupported, "unknown architecture " + model::quote_name(type) + "; known are " + known_names(false),
-                source);
+    return fail(
+        ErrorCode::unsupported,
+        "unknown architecture " + model::quote_name(type) + "; known are " + known_names(false),
+        source);
   // Models of text and images keep the language model's part in an object of its own.
   auto text = top.member("text_config");
   ConfigReader& in = text ? *text : top;
@@ -97,11 +98,14 @@ Result<ModelSpec> read_spec(const model::Json& config, const std::string& source
 Result<ModelSpec> read_spec(const model::GgufFile& file) {
   const auto name = file.get_string("general.architecture");
   if (!name) return std::unexpected(name.error());
-  const auto* found = name->empty() ? std::end(kArchitectures)
-                                    : std::ranges::find(kArchitectures, *name, &Architecture::gguf_name);
+  const auto* found = name->empty()
+                          ? std::end(kArchitectures)
+                          : std::ranges::find(kArchitectures, *name, &Architecture::gguf_name);
   if (found == std::end(kArchitectures))
-    return fail(ErrorCode::unsupported,
-                "unknown architecture " + model::quote_name(*name) + "; known are " + known_names(true), file.path());
+    return fail(
+        ErrorCode::unsupported,
+        "unknown architecture " + model::quote_name(*name) + "; known are " + known_names(true),
+        file.path());
   ConfigReader in(file, std::string(*name));
   return read(in, *found, std::string(*name), gguf_names());
 }

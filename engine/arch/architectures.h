@@ -20,7 +20,8 @@ std::span<const Architecture> architectures();
 
 /// From a model's config.json, with `source` for errors. `names_prefix` is what stands in front of
 /// "layers.0…" in the checkpoint ("model.").
-Result<ModelSpec> read_spec(const model::Json& config, const std::string& source, std::string_view names_prefix);
+Result<ModelSpec> read_spec(const model::Json& config, const std::string& source,
+                            std::string_view names_prefix);
 /// From GGUF metadata.
 Result<ModelSpec> read_spec(const model::GgufFile& file);
 

@@ -12,8 +12,9 @@ RopeScaling scaling_of(ConfigReader& in, const std::string& type) {
   if (type == "llama3") return RopeScaling::llama3;
   if (type == "yarn") return RopeScaling::yarn;
   if (type == "longrope" || type == "su") return RopeScaling::longrope;
-  in.refuse(ErrorCode::unsupported, "rope type \"" + type +
-                                        "\" is not supported (default, linear, llama3, yarn and longrope are)");
+  in.refuse(ErrorCode::unsupported,
+            "rope type \"" + type +
+                "\" is not supported (default, linear, llama3, yarn and longrope are)");
   return RopeScaling::none;
 }
 
@@ -26,11 +27,13 @@ float default_attention_factor(ConfigReader& in, const RopeParameters& rope) {
   if (rope.scaling == RopeScaling::yarn) {
     const float mscale = in.number_or({"mscale", ""}, 0, -kMaxScale, kMaxScale);
     const float all_dims = in.number_or({"mscale_all_dim", ""}, 0, -kMaxScale, kMaxScale);
-    if (mscale != 0 && all_dims != 0) return yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, all_dims);
+    if (mscale != 0 && all_dims != 0)
+      return yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, all_dims);
     return yarn_mscale(rope.factor, 1);
   }
   if (rope.scaling == RopeScaling::longrope && rope.factor > 1 && rope.original_context > 1)
-    return std::sqrt(1 + std::log(rope.factor) / std::log(static_cast<float>(rope.original_context)));
+    return std::sqrt(1 +
+                     std::log(rope.factor) / std::log(static_cast<float>(rope.original_context)));
   return 1;
 }
 
@@ -62,8 +65,8 @@ RopeParameters read_gguf_rope(ConfigReader& in, const ModelSpec& spec) {
     rope.factor = in.number_or({"", "rope.scale_linear"}, 1, 0, kMaxScale);
     if (rope.factor != 1) rope.scaling = RopeScaling::linear;
   }
-  rope.original_context =
-      in.integer_or({"", "rope.scaling.original_context_length"}, spec.context_length, 1, kMaxContext);
+  rope.original_context = in.integer_or({"", "rope.scaling.original_context_length"},
+                                        spec.context_length, 1, kMaxContext);
   rope.beta_fast = in.number_or({"", "rope.scaling.yarn_beta_fast"}, 32, 0, kMaxScale);
   rope.beta_slow = in.number_or({"", "rope.scaling.yarn_beta_slow"}, 1, 0, kMaxScale);
   if (auto found = divisors(in, "rope_freqs.weight"); !found.empty()) {
@@ -74,13 +77,15 @@ RopeParameters read_gguf_rope(ConfigReader& in, const ModelSpec& spec) {
   if (!rope.long_divisors.empty()) {
     rope.scaling = RopeScaling::longrope;
     rope.short_divisors = divisors(in, "rope_factors_short.weight");
-    rope.factor = static_cast<float>(spec.context_length) / static_cast<float>(rope.original_context);
+    rope.factor =
+        static_cast<float>(spec.context_length) / static_cast<float>(rope.original_context);
   }
   rope.attention_factor = default_attention_factor(in, rope);
   const float written = in.number_or({"", "rope.scaling.attn_factor"}, 1, 0, kMaxScale);
   // For YaRN the file's factor comes on top of the usual one; for longrope it stands for it.
   if (in.has({"", "rope.scaling.attn_factor"}))
-    rope.attention_factor = rope.scaling == RopeScaling::yarn ? rope.attention_factor * written : written;
+    rope.attention_factor =
+        rope.scaling == RopeScaling::yarn ? rope.attention_factor * written : written;
   return rope;
 }
 
@@ -90,27 +95,35 @@ void read_common(ConfigReader& in, ModelSpec& spec) {
   spec.hidden = in.integer({"hidden_size", "embedding_length"}, 1, kMaxWidth);
   const int layers = in.integer({"num_hidden_layers", "block_count"}, 1, kMaxLayers);
   spec.heads = in.integer({"num_attention_heads", "attention.head_count"}, 1, kMaxHeads);
-  spec.kv_heads = in.integer_or({"num_key_value_heads", "attention.head_count_kv"}, spec.heads, 1, kMaxHeads);
+  spec.kv_heads =
+      in.integer_or({"num_key_value_heads", "attention.head_count_kv"}, spec.heads, 1, kMaxHeads);
   if (in.status() && spec.heads % spec.kv_heads != 0)
-    in.refuse(ErrorCode::corrupt_data, std::to_string(spec.heads) + " attention heads are no multiple of " +
+    in.refuse(ErrorCode::corrupt_data, std::to_string(spec.heads) +
+                                           " attention heads are no multiple of " +
                                            std::to_string(spec.kv_heads) + " key/value heads");
-  spec.head_dim = in.integer_or({"head_dim", "attention.key_length"}, spec.hidden / spec.heads, 1, kMaxHeadDim);
-  const int value_dim = in.integer_or({"", "attention.value_length"}, spec.head_dim, 1, kMaxHeadDim);
+  spec.head_dim =
+      in.integer_or({"head_dim", "attention.key_length"}, spec.hidden / spec.heads, 1, kMaxHeadDim);
+  const int value_dim =
+      in.integer_or({"", "attention.value_length"}, spec.head_dim, 1, kMaxHeadDim);
   if (value_dim != spec.head_dim)
-    in.refuse(ErrorCode::unsupported, "keys of " + std::to_string(spec.head_dim) + " and values of " +
-                                          std::to_string(value_dim) + " dimensions are not supported together");
+    in.refuse(ErrorCode::unsupported, "keys of " + std::to_string(spec.head_dim) +
+                                          " and values of " + std::to_string(value_dim) +
+                                          " dimensions are not supported together");
   spec.feed_forward = in.integer_or({"intermediate_size", "feed_forward_length"}, 0, 0, kMaxWidth);
   spec.context_length = in.integer({"max_position_embeddings", "context_length"}, 1, kMaxContext);
-  spec.norm_epsilon = in.number_or({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}, 1e-6F, 0, 1);
+  spec.norm_epsilon =
+      in.number_or({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}, 1e-6F, 0, 1);
   spec.tied_output = in.flag_or({"tie_word_embeddings", ""}, false);
   if (!in.is_gguf()) spec.vocab_size = in.integer({"vocab_size", ""}, 1, kMaxVocab);
   spec.layers.assign(static_cast<std::size_t>(layers), LayerSpec{});
-  if (in.status() && spec.head_dim < 1) in.refuse(ErrorCode::corrupt_data, "the attention heads have no dimensions");
+  if (in.status() && spec.head_dim < 1)
+    in.refuse(ErrorCode::corrupt_data, "the attention heads have no dimensions");
 }
 
 RopeParameters read_rope_object(ConfigReader& in, const ModelSpec& spec, RopeParameters defaults) {
   RopeParameters rope = std::move(defaults);
-  rope.dims = rotated_dims(in, spec, static_cast<float>(rope.dims) / static_cast<float>(spec.head_dim));
+  rope.dims =
+      rotated_dims(in, spec, static_cast<float>(rope.dims) / static_cast<float>(spec.head_dim));
   rope.theta = in.number_or({"rope_theta", ""}, rope.theta, 0, kMaxScale);
   rope.scaling = scaling_of(in, in.text_or({"rope_type", ""}, in.text_or({"type", ""}, "default")));
   rope.low_frequency_factor = in.number_or({"low_freq_factor", ""}, 1, 0, kMaxScale);
@@ -118,15 +131,17 @@ RopeParameters read_rope_object(ConfigReader& in, const ModelSpec& spec, RopePar
   rope.beta_fast = in.number_or({"beta_fast", ""}, 32, 0, kMaxScale);
   rope.beta_slow = in.number_or({"beta_slow", ""}, 1, 0, kMaxScale);
   rope.truncate = in.flag_or({"truncate", ""}, true);
-  rope.original_context = in.integer_or({"original_max_position_embeddings", ""},
-                                        rope.original_context > 0 ? rope.original_context : spec.context_length, 1,
-                                        kMaxContext);
+  rope.original_context = in.integer_or(
+      {"original_max_position_embeddings", ""},
+      rope.original_context > 0 ? rope.original_context : spec.context_length, 1, kMaxContext);
   const bool has_factor = in.has({"factor", ""});
   rope.factor = in.number_or({"factor", ""}, 1, 0, kMaxScale);
-  const bool needs_factor = rope.scaling == RopeScaling::linear || rope.scaling == RopeScaling::llama3;
+  const bool needs_factor =
+      rope.scaling == RopeScaling::linear || rope.scaling == RopeScaling::llama3;
   if (needs_factor && !has_factor) in.refuse(ErrorCode::corrupt_data, "rope: factor is missing");
   if (!has_factor && (rope.scaling == RopeScaling::yarn || rope.scaling == RopeScaling::longrope))
-    rope.factor = static_cast<float>(spec.context_length) / static_cast<float>(rope.original_context);
+    rope.factor =
+        static_cast<float>(spec.context_length) / static_cast<float>(rope.original_context);
   if (rope.scaling == RopeScaling::longrope) {
     rope.short_divisors = in.numbers({"short_factor", ""});
     rope.long_divisors = in.numbers({"long_factor", ""});
@@ -141,7 +156,8 @@ RopeParameters read_rope(ConfigReader& in, const ModelSpec& spec) {
   RopeParameters defaults;
   defaults.theta = in.number_or({"rope_theta", ""}, 10000, 0, kMaxScale);
   defaults.dims = rotated_dims(in, spec, 1);
-  defaults.original_context = in.integer_or({"original_max_position_embeddings", ""}, 0, 0, kMaxContext);
+  defaults.original_context =
+      in.integer_or({"original_max_position_embeddings", ""}, 0, 0, kMaxContext);
   auto object = in.member("rope_parameters");
   if (!object) object = in.member("rope_scaling");
   if (!object) return defaults;
@@ -150,11 +166,13 @@ RopeParameters read_rope(ConfigReader& in, const ModelSpec& spec) {
   return rope;
 }
 
-void set_windows(ConfigReader& in, ModelSpec& spec, int window, const std::function<bool(int layer)>& slides) {
+void set_windows(ConfigReader& in, ModelSpec& spec, int window,
+                 const std::function<bool(int layer)>& slides) {
   if (window <= 0) return;
   const std::vector<std::string> types = in.texts({"layer_types", ""});
   if (!types.empty() && types.size() != spec.layers.size())
-    in.refuse(ErrorCode::corrupt_data, "layer_types has " + std::to_string(types.size()) + " entries, the model has " +
+    in.refuse(ErrorCode::corrupt_data, "layer_types has " + std::to_string(types.size()) +
+                                           " entries, the model has " +
                                            std::to_string(spec.layers.size()) + " layers");
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     bool sliding = slides(static_cast<int>(i));

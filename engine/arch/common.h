@@ -26,8 +26,10 @@ RopeParameters read_rope(ConfigReader& in, const ModelSpec& spec);
 /// One object of the new form ({"rope_type", "rope_theta", …}); missing members from `defaults`.
 RopeParameters read_rope_object(ConfigReader& in, const ModelSpec& spec, RopeParameters defaults);
 
-/// Gives layers a window: config.json's layer_types where there, else the layers that `slides` names.
-void set_windows(ConfigReader& in, ModelSpec& spec, int window, const std::function<bool(int layer)>& slides);
+/// Gives layers a window: config.json's layer_types where there, else the layers that `slides`
+/// names.
+void set_windows(ConfigReader& in, ModelSpec& spec, int window,
+                 const std::function<bool(int layer)>& slides);
 
 /// Number and width of the experts; all layers get them.
 void read_experts(ConfigReader& in, ModelSpec& spec, Key count, Key used, Key width);

@@ -38,7 +38,9 @@ std::string ConfigReader::name_of(Key key) const {
   return is_gguf() ? prefix_ + std::string(key.gguf) : std::string(key.json);
 }
 
-bool ConfigReader::has(Key key) const { return find_json(key.json) != nullptr || find_gguf(key.gguf) != nullptr; }
+bool ConfigReader::has(Key key) const {
+  return find_json(key.json) != nullptr || find_gguf(key.gguf) != nullptr;
+}
 
 void ConfigReader::refuse(ErrorCode code, std::string message) {
   if (status_) status_ = fail(code, std::move(message), source_);
@@ -95,8 +97,9 @@ int ConfigReader::integer_or(Key key, int fallback, int least, int most) {
   const auto value = integer_value(key);
   if (!value) return fallback;
   if (*value < least || *value > most) {
-    refuse(ErrorCode::corrupt_data, name_of(key) + " is " + std::to_string(*value) + ", allowed are " +
-                                        std::to_string(least) + " to " + std::to_string(most));
+    refuse(ErrorCode::corrupt_data, name_of(key) + " is " + std::to_string(*value) +
+                                        ", allowed are " + std::to_string(least) + " to " +
+                                        std::to_string(most));
     return fallback;
   }
   return static_cast<int>(*value);
@@ -115,8 +118,8 @@ float ConfigReader::number_or(Key key, float fallback, float least, float most) 
   if (!value) return fallback;
   const auto narrowed = static_cast<float>(*value);
   if (!std::isfinite(narrowed) || narrowed < least || narrowed > most) {
-    refuse(ErrorCode::corrupt_data, name_of(key) + " is " + show(*value) + ", allowed are " + show(least) + " to " +
-                                        show(most));
+    refuse(ErrorCode::corrupt_data, name_of(key) + " is " + show(*value) + ", allowed are " +
+                                        show(least) + " to " + show(most));
     return fallback;
   }
   return narrowed;
@@ -152,13 +155,15 @@ std::vector<float> ConfigReader::numbers(Key key) {
     const model::Json::Array* list = json->as_array();
     if (list == nullptr) refuse(ErrorCode::corrupt_data, name_of(key) + " is no list");
     for (const model::Json& entry : list != nullptr ? *list : model::Json::Array{}) {
-      if (!entry.as_double()) refuse(ErrorCode::corrupt_data, name_of(key) + " has an entry that is no number");
+      if (!entry.as_double())
+        refuse(ErrorCode::corrupt_data, name_of(key) + " has an entry that is no number");
       out.push_back(static_cast<float>(entry.as_double().value_or(0)));
     }
   } else if (const model::GgufValue* gguf = find_gguf(key.gguf)) {
     const auto values = gguf->as_array() != nullptr ? gguf->as_array()->floats() : std::nullopt;
     if (!values) refuse(ErrorCode::corrupt_data, name_of(key) + " is no list of numbers");
-    for (const double value : values.value_or(std::vector<double>{})) out.push_back(static_cast<float>(value));
+    for (const double value : values.value_or(std::vector<double>{}))
+      out.push_back(static_cast<float>(value));
   }
   return out;
 }
@@ -170,7 +175,8 @@ std::vector<std::string> ConfigReader::texts(Key key) {
   const model::Json::Array* list = json->as_array();
   if (list == nullptr) refuse(ErrorCode::corrupt_data, name_of(key) + " is no list");
   for (const model::Json& entry : list != nullptr ? *list : model::Json::Array{}) {
-    if (entry.as_string() == nullptr) refuse(ErrorCode::corrupt_data, name_of(key) + " has an entry that is no string");
+    if (entry.as_string() == nullptr)
+      refuse(ErrorCode::corrupt_data, name_of(key) + " has an entry that is no string");
     out.push_back(entry.as_string() != nullptr ? *entry.as_string() : std::string());
   }
   return out;

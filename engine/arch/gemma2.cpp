@@ -1,5 +1,5 @@
-// Gemma 2 (arXiv 2408.00118): norms on both sides, capped scores and logits, every other layer with a
-// window.
+// Gemma 2 (arXiv 2408.00118): norms on both sides, capped scores and logits, every other layer with
+// a window.
 #include <cmath>
 
 #include "engine/arch/architectures.h"
@@ -10,8 +10,8 @@ namespace inference::engine {
 
 void describe_gemma(ConfigReader& in, ModelSpec& spec) {
   if (!in.is_gguf()) {
-    const std::string layer = spec.name(Role::attention_norm).substr(
-        0, spec.name(Role::attention_norm).rfind('.') + 1);
+    const std::string layer =
+        spec.name(Role::attention_norm).substr(0, spec.name(Role::attention_norm).rfind('.') + 1);
     spec.name(Role::attention_post_norm) = layer + "post_attention_layernorm";
     spec.name(Role::feed_forward_norm) = layer + "pre_feedforward_layernorm";
     spec.name(Role::feed_forward_post_norm) = layer + "post_feedforward_layernorm";
@@ -37,7 +37,8 @@ void describe_gemma2(ConfigReader& in, ModelSpec& spec) {
   };
   spec.attention_cap = cap({"attn_logit_softcapping", "attn_logit_softcapping"}, 50);
   spec.logit_cap = cap({"final_logit_softcapping", "final_logit_softcapping"}, 30);
-  const int window = in.integer_or({"sliding_window", "attention.sliding_window"}, 4096, 1, kMaxContext);
+  const int window =
+      in.integer_or({"sliding_window", "attention.sliding_window"}, 4096, 1, kMaxContext);
   set_windows(in, spec, window, [](int layer) { return layer % 2 == 0; });
 }
 

@@ -9,7 +9,8 @@
 namespace inference::engine {
 namespace {
 
-RopeParameters read_kind(ConfigReader& in, const ModelSpec& spec, std::string_view kind, RopeParameters defaults) {
+RopeParameters read_kind(ConfigReader& in, const ModelSpec& spec, std::string_view kind,
+                         RopeParameters defaults) {
   auto all = in.member("rope_parameters");
   auto object = all ? all->member(kind) : std::nullopt;
   if (!object) return defaults;
@@ -26,13 +27,17 @@ void describe_gemma3(ConfigReader& in, ModelSpec& spec) {
   if (in.is_gguf() && spec.layers.size() == kLayersOf27B)
     spec.attention_scale = 1.0F / std::sqrt(static_cast<float>(spec.hidden / spec.heads));
   spec.head_norm = HeadNorm::per_head;
-  spec.attention_cap = in.number_or({"attn_logit_softcapping", "attn_logit_softcapping"}, 0, 0, kMaxScale);
-  spec.logit_cap = in.number_or({"final_logit_softcapping", "final_logit_softcapping"}, 0, 0, kMaxScale);
+  spec.attention_cap =
+      in.number_or({"attn_logit_softcapping", "attn_logit_softcapping"}, 0, 0, kMaxScale);
+  spec.logit_cap =
+      in.number_or({"final_logit_softcapping", "final_logit_softcapping"}, 0, 0, kMaxScale);
 
   const bool named = in.has({"sliding_window_pattern", ""});
-  const int pattern = in.integer_or(named ? Key{"sliding_window_pattern", ""} : Key{"_sliding_window_pattern", ""}, 6,
-                                    1, kMaxLayers);
-  const int window = in.integer_or({"sliding_window", "attention.sliding_window"}, 4096, 1, kMaxContext);
+  const int pattern =
+      in.integer_or(named ? Key{"sliding_window_pattern", ""} : Key{"_sliding_window_pattern", ""},
+                    6, 1, kMaxLayers);
+  const int window =
+      in.integer_or({"sliding_window", "attention.sliding_window"}, 4096, 1, kMaxContext);
   set_windows(in, spec, window, [&](int layer) { return (layer + 1) % pattern != 0; });
   for (LayerSpec& layer : spec.layers) layer.rope = layer.window > 0 ? 1 : 0;
 

@@ -6,14 +6,15 @@
 namespace inference::engine {
 
 void describe_gpt_oss(ConfigReader& in, ModelSpec& spec) {
-  read_experts(in, spec, {"num_local_experts", "expert_count"}, {"num_experts_per_tok", "expert_used_count"},
-               {"", "expert_feed_forward_length"});
+  read_experts(in, spec, {"num_local_experts", "expert_count"},
+               {"num_experts_per_tok", "expert_used_count"}, {"", "expert_feed_forward_length"});
   spec.gating = Gating::softmax_of_chosen;
   spec.activation = Activation::clamped_swiglu;
   spec.swiglu_alpha = in.number_or({"swiglu_alpha", ""}, 1.702F, -kMaxScale, kMaxScale);
   spec.swiglu_limit = in.number_or({"swiglu_limit", ""}, 7.0F, 0, kMaxScale);
   spec.sinks = true;
-  const int window = in.integer_or({"sliding_window", "attention.sliding_window"}, 128, 1, kMaxContext);
+  const int window =
+      in.integer_or({"sliding_window", "attention.sliding_window"}, 128, 1, kMaxContext);
   set_windows(in, spec, window, [](int layer) { return layer % 2 == 0; });
   spec.ropes.push_back(read_rope(in, spec));
   if (in.is_gguf()) {

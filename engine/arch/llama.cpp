@@ -8,7 +8,8 @@ void describe_llama(ConfigReader& in, ModelSpec& spec) {
   // GGUF files of this family order the rows of q and k so that pairs stand side by side.
   spec.interleaved_rope = in.is_gguf();
   // Mixtral's files say "llama" too.
-  if (in.is_gguf() && in.integer_or({"", "expert_count"}, 0, 0, kMaxExperts) > 0) describe_mixtral(in, spec);
+  if (in.is_gguf() && in.integer_or({"", "expert_count"}, 0, 0, kMaxExperts) > 0)
+    describe_mixtral(in, spec);
   const int window = in.integer_or({"", "attention.sliding_window"}, 0, 0, kMaxContext);
   set_windows(in, spec, window, [](int) { return true; });
 }

@@ -5,8 +5,8 @@
 namespace inference::engine {
 
 void describe_mixtral(ConfigReader& in, ModelSpec& spec) {
-  read_experts(in, spec, {"num_local_experts", "expert_count"}, {"num_experts_per_tok", "expert_used_count"},
-               {"", "expert_feed_forward_length"});
+  read_experts(in, spec, {"num_local_experts", "expert_count"},
+               {"num_experts_per_tok", "expert_used_count"}, {"", "expert_feed_forward_length"});
   spec.gating = Gating::softmax_normalized;
   if (in.is_gguf()) return;
   const int window = in.integer_or({"sliding_window", ""}, 0, 1, kMaxContext);

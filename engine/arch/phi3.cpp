@@ -7,7 +7,8 @@ namespace inference::engine {
 void describe_phi3(ConfigReader& in, ModelSpec& spec) {
   spec.fused_qkv = true;
   spec.fused_gate_up = true;
-  const int window = in.integer_or({"sliding_window", "attention.sliding_window"}, 0, 0, kMaxContext);
+  const int window =
+      in.integer_or({"sliding_window", "attention.sliding_window"}, 0, 0, kMaxContext);
   set_windows(in, spec, window, [](int) { return true; });
 }
 

@@ -1,4 +1,5 @@
-// Qwen2 and Qwen2.5 (arXiv 2407.10671): biases on q, k and v, which the loader takes where they are.
+// Qwen2 and Qwen2.5 (arXiv 2407.10671): biases on q, k and v, which the loader takes where they
+// are.
 #include "engine/arch/architectures.h"
 #include "engine/arch/common.h"
 

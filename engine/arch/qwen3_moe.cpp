@@ -6,7 +6,8 @@ namespace inference::engine {
 
 void describe_qwen3_moe(ConfigReader& in, ModelSpec& spec) {
   spec.head_norm = HeadNorm::per_head;
-  const Key count = in.has({"num_experts", ""}) ? Key{"num_experts", ""} : Key{"num_local_experts", "expert_count"};
+  const Key count = in.has({"num_experts", ""}) ? Key{"num_experts", ""}
+                                                : Key{"num_local_experts", "expert_count"};
   read_experts(in, spec, count, {"num_experts_per_tok", "expert_used_count"},
                {"moe_intermediate_size", "expert_feed_forward_length"});
   // GGUF files of this architecture always mean normalised weights; the checkpoint says it.
@@ -21,7 +22,8 @@ void describe_qwen3_moe(ConfigReader& in, ModelSpec& spec) {
     if (dense >= 0 && dense < static_cast<float>(spec.layers.size()))
       spec.layers[static_cast<std::size_t>(dense)].experts = false;
   if (in.flag_or({"use_sliding_window", ""}, false))
-    set_windows(in, spec, in.integer_or({"sliding_window", ""}, 4096, 1, kMaxContext), [](int) { return true; });
+    set_windows(in, spec, in.integer_or({"sliding_window", ""}, 4096, 1, kMaxContext),
+                [](int) { return true; });
 
   const std::string block = "model.layers.{layer}.mlp.";
   spec.expert_layout = ExpertLayout::separate;

@@ -1,5 +1,5 @@
-// What one decoder model is, in the terms of the shared blocks. Written by the architectures' files,
-// read by everything else: no other room knows a model's name.
+// What one decoder model is, in the terms of the shared blocks. Written by the architectures'
+// files, read by everything else: no other room knows a model's name.
 #pragma once
 
 #include <array>
@@ -13,11 +13,30 @@ namespace inference::engine {
 
 /// Weights by what they do. The names in a file are patterns with {layer} and {expert}.
 enum class Role : std::uint8_t {
-  token_embedding, output, output_norm,
-  attention_norm, attention_post_norm, query, key, value, query_key_value, attention_output,
-  query_norm, key_norm, sinks,
-  feed_forward_norm, feed_forward_post_norm, gate, up, gate_up, down,
-  router, expert_gate, expert_up, expert_gate_up, expert_down,
+  token_embedding,
+  output,
+  output_norm,
+  attention_norm,
+  attention_post_norm,
+  query,
+  key,
+  value,
+  query_key_value,
+  attention_output,
+  query_norm,
+  key_norm,
+  sinks,
+  feed_forward_norm,
+  feed_forward_post_norm,
+  gate,
+  up,
+  gate_up,
+  down,
+  router,
+  expert_gate,
+  expert_up,
+  expert_gate_up,
+  expert_down,
   count,
 };
 
@@ -47,8 +66,8 @@ enum class Gating : std::uint8_t {
 };
 
 struct LayerSpec {
-  int window = 0;        ///< a query sees this many keys, itself included; 0: all
-  int rope = 0;          ///< index into ModelSpec::ropes; -1: no positions in this layer
+  int window = 0;  ///< a query sees this many keys, itself included; 0: all
+  int rope = 0;    ///< index into ModelSpec::ropes; -1: no positions in this layer
   bool experts = false;
 };
 

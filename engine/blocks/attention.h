@@ -17,8 +17,8 @@ struct KeyValueRun {
 struct AttentionParameters {
   int head_dim = 0;
   float scale = 1;
-  float cap = 0;        ///< 0: off
-  bool half = true;     ///< keys and values are IEEE halves, else float32
+  float cap = 0;                ///< 0: off
+  bool half = true;             ///< keys and values are IEEE halves, else float32
   const float* sink = nullptr;  ///< a learned score that takes part in the softmax alone
 };
 
@@ -26,11 +26,11 @@ struct AttentionParameters {
 /// order. So the result does not depend on pages or on how a prompt was sliced.
 inline constexpr int kKeySplit = 256;
 
-/// out[head_dim] = softmax(scale q·k) v over tokens [first, last]. `run_at(token, limit)` gives the rows
-/// from a token on, at most to `limit` (exclusive). `scores` is room for kKeySplit floats.
+/// out[head_dim] = softmax(scale q·k) v over tokens [first, last]. `run_at(token, limit)` gives the
+/// rows from a token on, at most to `limit` (exclusive). `scores` is room for kKeySplit floats.
 template <class RunAt>
-void attend(const AttentionParameters& p, std::span<const float> query, int first, int last, RunAt run_at,
-            std::span<float> scores, std::span<float> out);
+void attend(const AttentionParameters& p, std::span<const float> query, int first, int last,
+            RunAt run_at, std::span<float> scores, std::span<float> out);
 
 }  // namespace inference::engine
 

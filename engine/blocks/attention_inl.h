@@ -13,8 +13,8 @@ namespace inference::engine {
 /// Online softmax (arXiv 1805.02867, 2205.14135): a running maximum and sum; each split's share is
 /// rescaled when a later split has a larger score.
 template <class RunAt>
-void attend(const AttentionParameters& p, std::span<const float> query, int first, int last, RunAt run_at,
-            std::span<float> scores, std::span<float> out) {
+void attend(const AttentionParameters& p, std::span<const float> query, int first, int last,
+            RunAt run_at, std::span<float> scores, std::span<float> out) {
   const Kernels& k = kernels();
   const auto dim = static_cast<std::size_t>(p.head_dim);
   const std::size_t row_bytes = dim * (p.half ? 2 : 4);
@@ -29,8 +29,9 @@ void attend(const AttentionParameters& p, std::span<const float> query, int firs
       const KeyValueRun run = run_at(token, end);
       for (int i = 0; i < run.tokens; ++i) {
         const std::byte* row = run.keys + static_cast<std::size_t>(i) * row_bytes;
-        const float dot = p.half ? k.dot_f16(query.data(), reinterpret_cast<const std::uint16_t*>(row), dim)
-                                 : k.dot(query.data(), reinterpret_cast<const float*>(row), dim);
+        const float dot =
+            p.half ? k.dot_f16(query.data(), reinterpret_cast<const std::uint16_t*>(row), dim)
+                   : k.dot(query.data(), reinterpret_cast<const float*>(row), dim);
         scores[static_cast<std::size_t>(token - begin + i)] = dot * p.scale;
       }
       token += run.tokens;

@@ -12,7 +12,8 @@ std::vector<float> wave_scales(const RopeParameters& p) {
   std::vector<float> out(static_cast<std::size_t>(p.dims / 2));
   for (std::size_t i = 0; i < out.size(); ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(p.dims);
-    out[i] = static_cast<float>(std::pow(static_cast<double>(p.theta), static_cast<double>(exponent)));
+    out[i] =
+        static_cast<float>(std::pow(static_cast<double>(p.theta), static_cast<double>(exponent)));
   }
   return out;
 }
@@ -60,7 +61,8 @@ std::vector<float> yarn(const RopeParameters& p) {
   if (low == high) high += 0.001;  // the reference's guard against a division by zero
   std::vector<float> out(scales.size());
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto ramp = static_cast<float>(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
+    const auto ramp =
+        static_cast<float>(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
     const float keep = 1.0F - ramp;
     out[i] = 1.0F / (p.factor * scales[i]) * (1.0F - keep) + 1.0F / scales[i] * keep;
   }
@@ -73,7 +75,9 @@ std::vector<float> divided(const RopeParameters& p, const std::vector<float>& di
   return out;
 }
 
-bool usable(float value) { return std::isfinite(value) && value > 0; }
+bool usable(float value) {
+  return std::isfinite(value) && value > 0;
+}
 
 Status check(const RopeParameters& p) {
   const auto bad = [](const char* what, auto value) -> Status {
@@ -86,17 +90,20 @@ Status check(const RopeParameters& p) {
   if (!usable(p.attention_factor)) return bad("attention_factor", p.attention_factor);
   const bool needs_context = p.scaling == RopeScaling::llama3 || p.scaling == RopeScaling::yarn ||
                              p.scaling == RopeScaling::longrope;
-  if (needs_context && p.original_context <= 0) return bad("original_max_position_embeddings", p.original_context);
+  if (needs_context && p.original_context <= 0)
+    return bad("original_max_position_embeddings", p.original_context);
   if (p.scaling == RopeScaling::llama3 &&
       (!usable(p.low_frequency_factor) || !usable(p.high_frequency_factor) ||
        p.high_frequency_factor <= p.low_frequency_factor))
     return bad("high_freq_factor", p.high_frequency_factor);
-  if (p.scaling == RopeScaling::yarn && (!usable(p.beta_fast) || !usable(p.beta_slow) || p.theta == 1.0F))
+  if (p.scaling == RopeScaling::yarn &&
+      (!usable(p.beta_fast) || !usable(p.beta_slow) || p.theta == 1.0F))
     return bad("beta_fast", p.beta_fast);
   const auto check_divisors = [&](const std::vector<float>& divisors, const char* what) -> Status {
     if (divisors.size() != static_cast<std::size_t>(p.dims / 2))
-      return fail(ErrorCode::invalid_argument, std::string("rope: ") + what + " has " + std::to_string(divisors.size()) +
-                                                   " entries, " + std::to_string(p.dims / 2) + " are needed");
+      return fail(ErrorCode::invalid_argument, std::string("rope: ") + what + " has " +
+                                                   std::to_string(divisors.size()) + " entries, " +
+                                                   std::to_string(p.dims / 2) + " are needed");
     for (const float divisor : divisors)
       if (!usable(divisor)) return bad(what, divisor);
     return {};
@@ -117,14 +124,22 @@ Result<Rope> Rope::create(const RopeParameters& p, bool interleaved) {
   rope.interleaved_ = interleaved;
   rope.attention_factor_ = p.attention_factor;
   switch (p.scaling) {
-    case RopeScaling::none: rope.frequencies_ = plain(p); break;
+    case RopeScaling::none:
+      rope.frequencies_ = plain(p);
+      break;
     case RopeScaling::linear:
       rope.frequencies_ = plain(p);
       for (float& f : rope.frequencies_) f /= p.factor;
       break;
-    case RopeScaling::llama3: rope.frequencies_ = llama3(p); break;
-    case RopeScaling::yarn: rope.frequencies_ = yarn(p); break;
-    case RopeScaling::divisors: rope.frequencies_ = divided(p, p.short_divisors); break;
+    case RopeScaling::llama3:
+      rope.frequencies_ = llama3(p);
+      break;
+    case RopeScaling::yarn:
+      rope.frequencies_ = yarn(p);
+      break;
+    case RopeScaling::divisors:
+      rope.frequencies_ = divided(p, p.short_divisors);
+      break;
     case RopeScaling::longrope:
       rope.frequencies_ = divided(p, p.short_divisors);
       rope.long_frequencies_ = divided(p, p.long_divisors);
@@ -134,7 +149,8 @@ Result<Rope> Rope::create(const RopeParameters& p, bool interleaved) {
   return rope;
 }
 
-void Rope::angles(int position, bool long_sequence, std::span<float> cosines, std::span<float> sines) const {
+void Rope::angles(int position, bool long_sequence, std::span<float> cosines,
+                  std::span<float> sines) const {
   const std::vector<float>& frequencies =
       long_sequence && !long_frequencies_.empty() ? long_frequencies_ : frequencies_;
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
@@ -144,7 +160,8 @@ void Rope::angles(int position, bool long_sequence, std::span<float> cosines, st
   }
 }
 
-void Rope::rotate(std::span<float> head, std::span<const float> cosines, std::span<const float> sines) const {
+void Rope::rotate(std::span<float> head, std::span<const float> cosines,
+                  std::span<const float> sines) const {
   const auto half = static_cast<std::size_t>(dims_ / 2);
   for (std::size_t i = 0; i < half; ++i) {
     float& a = interleaved_ ? head[2 * i] : head[i];

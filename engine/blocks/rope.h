@@ -25,13 +25,13 @@ struct RopeParameters {
   float theta = 10000;
   RopeScaling scaling = RopeScaling::none;
   float factor = 1;
-  float low_frequency_factor = 1;   ///< llama3
-  float high_frequency_factor = 4;  ///< llama3
-  float beta_fast = 32;             ///< yarn
-  float beta_slow = 1;              ///< yarn
-  bool truncate = true;             ///< yarn: whole dimensions as the ramp's ends
-  int original_context = 0;         ///< llama3, yarn, longrope
-  float attention_factor = 1;       ///< of cosine and sine
+  float low_frequency_factor = 1;     ///< llama3
+  float high_frequency_factor = 4;    ///< llama3
+  float beta_fast = 32;               ///< yarn
+  float beta_slow = 1;                ///< yarn
+  bool truncate = true;               ///< yarn: whole dimensions as the ramp's ends
+  int original_context = 0;           ///< llama3, yarn, longrope
+  float attention_factor = 1;         ///< of cosine and sine
   std::vector<float> short_divisors;  ///< [dims / 2]: longrope up to the original context, divisors
   std::vector<float> long_divisors;   ///< [dims / 2]: longrope beyond
 };
@@ -47,9 +47,11 @@ class Rope {
   int long_from() const { return long_from_; }
   /// Cosines and sines of a position, each [dims / 2], computed as the reference does: the angle in
   /// float32.
-  void angles(int position, bool long_sequence, std::span<float> cosines, std::span<float> sines) const;
+  void angles(int position, bool long_sequence, std::span<float> cosines,
+              std::span<float> sines) const;
   /// Rotates one head [head_dim >= dims] in place.
-  void rotate(std::span<float> head, std::span<const float> cosines, std::span<const float> sines) const;
+  void rotate(std::span<float> head, std::span<const float> cosines,
+              std::span<const float> sines) const;
 
  private:
   int dims_ = 0;

@@ -20,9 +20,9 @@ bool has_avx2() {
          __builtin_cpu_supports("f16c") != 0;
 }
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-         __builtin_cpu_supports("avx512vnni") != 0;
+  return has_avx2() && __builtin_cpu_supports("avx512f") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vnni") != 0;
 }
 #endif
 #if defined(__aarch64__)
@@ -55,7 +55,8 @@ struct Choice {
 
 Choice choose() {
   const auto supported = supported_kernels();
-  const char* wanted = std::getenv("INFERENCE_ISA");  // NOLINT(concurrency-mt-unsafe): nobody sets it here
+  const char* wanted =
+      std::getenv("INFERENCE_ISA");  // NOLINT(concurrency-mt-unsafe): nobody sets it here
   if (wanted == nullptr || *wanted == '\0') return {supported.back(), {}};
   const std::string name = wanted;
   std::string names;
@@ -63,7 +64,8 @@ Choice choose() {
     if (name == table->isa) return {table, {}};
     names += (names.empty() ? "" : ", ") + std::string(table->isa);
   }
-  return {supported.back(), fail(ErrorCode::unsupported, "INFERENCE_ISA is \"" + name + "\", this machine runs " + names)};
+  return {supported.back(), fail(ErrorCode::unsupported,
+                                 "INFERENCE_ISA is \"" + name + "\", this machine runs " + names)};
 }
 
 const Choice& choice() {
@@ -78,8 +80,12 @@ std::span<const Kernels* const> supported_kernels() {
   return found;
 }
 
-const Kernels& kernels() noexcept { return *choice().table; }
+const Kernels& kernels() noexcept {
+  return *choice().table;
+}
 
-Status kernels_status() { return choice().status; }
+Status kernels_status() {
+  return choice().status;
+}
 
 }  // namespace inference::engine

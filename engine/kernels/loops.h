@@ -1,8 +1,10 @@
-// The inner loops, written once over the operations of an instruction set (`V`, see scalar/lanes.h for
-// their meaning). Every `V` works on 16 lanes with the same rounding, so all tables give the same bits.
+// The inner loops, written once over the operations of an instruction set (`V`, see scalar/lanes.h
+// for their meaning). Every `V` works on 16 lanes with the same rounding, so all tables give the
+// same bits.
 //
-// This header is compiled with each instruction set's own flags. It must not use any inline function
-// that another file may also compile: the linker could keep the one this machine cannot run.
+// This header is compiled with each instruction set's own flags. It must not use any inline
+// function that another file may also compile: the linker could keep the one this machine cannot
+// run.
 #pragma once
 
 #include <cstddef>
@@ -66,15 +68,19 @@ struct Loops {
   static void axpy(float s, const float* x, float* y, std::size_t n) {
     const F scale = V::set1(s);
     std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) V::store(y + i, V::fma(scale, V::load(x + i), V::load(y + i)));
-    if (i < n) store_tail(V::fma(scale, load_tail(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
+    for (; i + kLanes <= n; i += kLanes)
+      V::store(y + i, V::fma(scale, V::load(x + i), V::load(y + i)));
+    if (i < n)
+      store_tail(V::fma(scale, load_tail(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
   }
   static void axpy_f16(float s, const std::uint16_t* x, float* y, std::size_t n) {
     const F scale = V::set1(s);
     std::size_t i = 0;
     for (; i + kLanes <= n; i += kLanes)
-      V::store(y + i, V::fma(scale, V::load_f16(reinterpret_cast<const std::byte*>(x + i)), V::load(y + i)));
-    if (i < n) store_tail(V::fma(scale, load_tail_f16(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
+      V::store(y + i, V::fma(scale, V::load_f16(reinterpret_cast<const std::byte*>(x + i)),
+                             V::load(y + i)));
+    if (i < n)
+      store_tail(V::fma(scale, load_tail_f16(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
   }
   static float sum_of_squares(const float* x, std::size_t n) { return dot(x, x, n); }
   static float max(const float* x, std::size_t n) {
@@ -96,7 +102,9 @@ struct Loops {
     for (; i + kLanes <= n; i += kLanes) V::store(y + i, f(V::load(x + i), i, kLanes));
     if (i < n) store_tail(f(load_tail(x + i, n - i), i, n - i), y + i, n - i);
   }
-  static F load_some(const float* x, std::size_t n) { return n == kLanes ? V::load(x) : load_tail(x, n); }
+  static F load_some(const float* x, std::size_t n) {
+    return n == kLanes ? V::load(x) : load_tail(x, n);
+  }
 
   static void scale_mul(const float* x, float scale, const float* w, float* y, std::size_t n) {
     const F s = V::set1(scale);
@@ -159,7 +167,8 @@ struct Loops {
     });
   }
   /// min(gate, limit) logistic(alpha gate) (clamp(up) + 1)
-  static void clamped_swiglu(float* gate, const float* up, float alpha, float limit, std::size_t n) {
+  static void clamped_swiglu(float* gate, const float* up, float alpha, float limit,
+                             std::size_t n) {
     map(gate, gate, n, [&](F g, std::size_t i, std::size_t some) {
       const F most = V::set1(limit);
       const F u = V::max(V::min(load_some(up + i, some), most), V::set1(-limit));
@@ -187,7 +196,8 @@ struct Loops {
   }
   static void from_f16(const std::uint16_t* x, float* y, std::size_t n) {
     std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) V::store(y + i, V::load_f16(reinterpret_cast<const std::byte*>(x + i)));
+    for (; i + kLanes <= n; i += kLanes)
+      V::store(y + i, V::load_f16(reinterpret_cast<const std::byte*>(x + i)));
     if (i < n) store_tail(load_tail_f16(x + i, n - i), y + i, n - i);
   }
 
@@ -202,12 +212,14 @@ struct Loops {
   static F load_weights_tail(const std::byte* p, std::size_t n) {
     constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
     std::byte buffer[kLanes * 4];
-    for (std::size_t i = 0; i < kLanes * kSize; ++i) buffer[i] = i < n * kSize ? p[i] : std::byte{0};
+    for (std::size_t i = 0; i < kLanes * kSize; ++i)
+      buffer[i] = i < n * kSize ? p[i] : std::byte{0};
     return load_weights<kType>(buffer);
   }
   /// A tile of kRows weight rows by kInputs input rows.
   template <FloatType kType, std::size_t kRows, std::size_t kInputs>
-  static void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y, std::size_t y_stride) {
+  static void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y,
+                         std::size_t y_stride) {
     constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
     F acc[kRows][kInputs];
     for (auto& row : acc)
@@ -228,35 +240,43 @@ struct Loops {
       for (std::size_t i = 0; i < kInputs; ++i) y[i * y_stride + r] = tree(acc[r][i]);
   }
   template <FloatType kType, std::size_t kRows>
-  static void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_t x_rows, float* y,
-                         std::size_t y_stride) {
+  static void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_t x_rows,
+                         float* y, std::size_t y_stride) {
     std::size_t i = 0;
-    for (; i + 4 <= x_rows; i += 4) float_tile<kType, kRows, 4>(w, cols, x + i * cols, y + i * y_stride, y_stride);
-    for (; i < x_rows; ++i) float_tile<kType, kRows, 1>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+    for (; i + 4 <= x_rows; i += 4)
+      float_tile<kType, kRows, 4>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+    for (; i < x_rows; ++i)
+      float_tile<kType, kRows, 1>(w, cols, x + i * cols, y + i * y_stride, y_stride);
   }
   template <FloatType kType>
-  static void typed_floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x,
-                           std::size_t x_rows, float* y, std::size_t y_stride) {
+  static void typed_floats(const FloatWeights& w, std::size_t begin, std::size_t end,
+                           const float* x, std::size_t x_rows, float* y, std::size_t y_stride) {
     constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
     std::size_t r = begin;
     for (; r + V::kRowTile <= end; r += V::kRowTile)
-      float_rows<kType, V::kRowTile>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
-    for (; r < end; ++r) float_rows<kType, 1>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
+      float_rows<kType, V::kRowTile>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r,
+                                     y_stride);
+    for (; r < end; ++r)
+      float_rows<kType, 1>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
   }
-  static void floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x, std::size_t x_rows,
-                     float* y, std::size_t y_stride) {
+  static void floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x,
+                     std::size_t x_rows, float* y, std::size_t y_stride) {
     switch (w.type) {
-      case FloatType::f32: return typed_floats<FloatType::f32>(w, begin, end, x, x_rows, y, y_stride);
-      case FloatType::f16: return typed_floats<FloatType::f16>(w, begin, end, x, x_rows, y, y_stride);
-      case FloatType::bf16: return typed_floats<FloatType::bf16>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::f32:
+        return typed_floats<FloatType::f32>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::f16:
+        return typed_floats<FloatType::f16>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::bf16:
+        return typed_floats<FloatType::bf16>(w, begin, end, x, x_rows, y, y_stride);
     }
   }
 
   // --- quantised weights
   /// 16 rows of one panel by kInputs input rows.
   template <bool kNibbles, std::uint32_t kScales, bool kOffset, std::size_t kInputs>
-  static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows, const QuantizedRows& x,
-                         std::size_t first, float* y, std::size_t y_stride) {
+  static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows,
+                         const QuantizedRows& x, std::size_t first, float* y,
+                         std::size_t y_stride) {
     F acc[kInputs];
     F offset_acc[kInputs];
     for (std::size_t i = 0; i < kInputs; ++i) acc[i] = offset_acc[i] = V::zero();
@@ -264,7 +284,8 @@ struct Loops {
     for (std::size_t g = 0; g < w.groups; ++g) {
       typename V::Codes codes[8];
       if constexpr (kNibbles) {
-        for (std::size_t j = 0; j < 4; ++j) V::unpack(panel + 64 * j, values, codes[j], codes[j + 4]);
+        for (std::size_t j = 0; j < 4; ++j)
+          V::unpack(panel + 64 * j, values, codes[j], codes[j + 4]);
         panel += 256;
       } else {
         for (std::size_t j = 0; j < 8; ++j) codes[j] = V::load_codes(panel + 64 * j);
@@ -280,11 +301,13 @@ struct Loops {
         for (std::size_t h = 0; h < 2; ++h) {
           const float* factor = factors + (kScales == 2 ? kPanelRows * h : 0);
           I dot = V::start(sums[h]);
-          for (std::size_t j = 0; j < 4; ++j) dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
+          for (std::size_t j = 0; j < 4; ++j)
+            dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
           acc[i] = V::fma(V::mul(V::load(factor), V::set1(scales[h])), V::to_float(dot), acc[i]);
           if constexpr (kOffset) {
             const float sum = scales[h] * static_cast<float>(sums[h]);
-            offset_acc[i] = V::fma(V::load(factor + kPanelRows * kScales), V::set1(sum), offset_acc[i]);
+            offset_acc[i] =
+                V::fma(V::load(factor + kPanelRows * kScales), V::set1(sum), offset_acc[i]);
           }
         }
       }
@@ -299,8 +322,8 @@ struct Loops {
     }
   }
   template <bool kNibbles, std::uint32_t kScales, bool kOffset>
-  static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x, float* y,
-                     std::size_t y_stride) {
+  static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
+                     const QuantizedRows& x, float* y, std::size_t y_stride) {
     const std::size_t panel_bytes = w.groups * w.layout.group_bytes();
     for (std::size_t p = begin; p < end; ++p) {
       const std::byte* panel = w.panels + p * panel_bytes;
@@ -310,12 +333,13 @@ struct Loops {
       std::size_t i = 0;
       for (; i + V::kInputTile <= x.rows; i += V::kInputTile)
         panel_tile<kNibbles, kScales, kOffset, V::kInputTile>(w, panel, rows, x, i, out, y_stride);
-      for (; i < x.rows; ++i) panel_tile<kNibbles, kScales, kOffset, 1>(w, panel, rows, x, i, out, y_stride);
+      for (; i < x.rows; ++i)
+        panel_tile<kNibbles, kScales, kOffset, 1>(w, panel, rows, x, i, out, y_stride);
     }
   }
   template <bool kNibbles>
-  static void typed_panels(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x,
-                           float* y, std::size_t y_stride) {
+  static void typed_panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
+                           const QuantizedRows& x, float* y, std::size_t y_stride) {
     if (w.layout.scales == 1) {
       if (w.layout.has_offset) return panels<kNibbles, 1, true>(w, begin, end, x, y, y_stride);
       return panels<kNibbles, 1, false>(w, begin, end, x, y, y_stride);
@@ -323,13 +347,14 @@ struct Loops {
     if (w.layout.has_offset) return panels<kNibbles, 2, true>(w, begin, end, x, y, y_stride);
     return panels<kNibbles, 2, false>(w, begin, end, x, y, y_stride);
   }
-  static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end, const QuantizedRows& x,
-                        float* y, std::size_t y_stride) {
+  static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end,
+                        const QuantizedRows& x, float* y, std::size_t y_stride) {
     if (w.layout.nibbles) return typed_panels<true>(w, begin, end, x, y, y_stride);
     return typed_panels<false>(w, begin, end, x, y, y_stride);
   }
 
-  static void quantize(const float* x, std::size_t groups, std::int8_t* codes, float* scales, std::int32_t* sums) {
+  static void quantize(const float* x, std::size_t groups, std::int8_t* codes, float* scales,
+                       std::int32_t* sums) {
     for (std::size_t half = 0; half < groups * 2; ++half, x += kLanes, codes += kLanes) {
       const F v = V::load(x);
       float lane[kLanes];
@@ -348,9 +373,9 @@ struct Loops {
 
   static constexpr MatmulKernels kMatmul = {&quantized, &floats, &quantize};
   static constexpr Kernels table(const char* isa) {
-    return Kernels{isa,       &dot,      &dot_f16,       &axpy,           &axpy_f16, &sum_of_squares, &max,
-                   &scale_mul, &exp_sum, &silu_mul,      &gelu_tanh_mul, &clamped_swiglu, &soft_cap, &to_f16, &from_f16,
-                   &kMatmul};
+    return Kernels{isa,       &dot,       &dot_f16,  &axpy,     &axpy_f16,      &sum_of_squares,
+                   &max,      &scale_mul, &exp_sum,  &silu_mul, &gelu_tanh_mul, &clamped_swiglu,
+                   &soft_cap, &to_f16,    &from_f16, &kMatmul};
   }
 };
 

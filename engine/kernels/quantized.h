@@ -1,7 +1,8 @@
 // How quantised weights and activations lie in memory for the inner loops.
 //
 // Weights stand in panels of 16 rows. A panel holds, for each 32 columns ("group"):
-//   codes    nibbles: 256 bytes, byte [j][row][i] = index of column 4j+i | index of column 16+4j+i << 4
+//   codes    nibbles: 256 bytes, byte [j][row][i] = index of column 4j+i | index of column 16+4j+i
+//   << 4
 //            bytes:   512 bytes, byte [j][row][i] = code of column 4j+i
 //            (j: fours of columns, row: 0..15, i: 0..3), so that 64 bytes feed 16 rows at once;
 //   scales   float[16] per half group of 16 columns that has its own (1 or 2);
@@ -19,7 +20,7 @@ inline constexpr std::size_t kGroup = 32;
 inline constexpr std::size_t kScaleBytes = kPanelRows * sizeof(float);
 
 struct PanelLayout {
-  bool nibbles = false;      ///< codes are indices into `values`
+  bool nibbles = false;  ///< codes are indices into `values`
   std::int8_t values[16] = {};
   std::uint32_t scales = 1;  ///< per group: 1 or 2
   bool has_offset = false;
@@ -38,11 +39,12 @@ struct QuantizedWeights {
 };
 
 /// Input rows in int8: per half group a scale and the sum of its codes. Halves of 16 follow a row's
-/// values closer than whole groups would: the answers' distance from float arithmetic is a sixth less.
+/// values closer than whole groups would: the answers' distance from float arithmetic is a sixth
+/// less.
 struct QuantizedRows {
-  const std::int8_t* codes = nullptr;   ///< [rows][groups * 32]
-  const float* scales = nullptr;        ///< [rows][groups * 2]
-  const std::int32_t* sums = nullptr;   ///< [rows][groups * 2]
+  const std::int8_t* codes = nullptr;  ///< [rows][groups * 32]
+  const float* scales = nullptr;       ///< [rows][groups * 2]
+  const std::int32_t* sums = nullptr;  ///< [rows][groups * 2]
   std::size_t rows = 0;
   std::size_t groups = 0;
 };
@@ -66,7 +68,8 @@ struct MatmulKernels {
                  std::size_t x_rows, float* y, std::size_t y_stride);
   /// One row of `groups` * 32 values to int8: per 16 a scale max|x| / 127, codes rounded to nearest
   /// even. Sixteen with an infinite or NaN value get a NaN scale.
-  void (*quantize)(const float* x, std::size_t groups, std::int8_t* codes, float* scales, std::int32_t* sums);
+  void (*quantize)(const float* x, std::size_t groups, std::int8_t* codes, float* scales,
+                   std::int32_t* sums);
 };
 
 }  // namespace inference::engine

@@ -48,21 +48,27 @@ std::optional<FloatType> float_type(DType type) {
 std::optional<std::array<std::int8_t, 16>> code_table(const QuantFormat& format) {
   const auto range = [](int first) {
     std::array<std::int8_t, 16> out{};
-    for (int i = 0; i < 16; ++i) out[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(first + i);
+    for (int i = 0; i < 16; ++i)
+      out[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(first + i);
     return out;
   };
   switch (format.type) {
     case DType::q4_0:
     case DType::q3_k:
     case DType::tq1_0:
-    case DType::tq2_0: return range(-8);
+    case DType::tq2_0:
+      return range(-8);
     case DType::q4_1:
     case DType::q4_k:
-    case DType::q2_k: return range(0);
+    case DType::q2_k:
+      return range(0);
     case DType::iq4_nl:
-    case DType::iq4_xs: return std::to_array(kIq4Values);
-    case DType::mxfp4: return std::to_array(kMxfp4Values);
-    default: return std::nullopt;
+    case DType::iq4_xs:
+      return std::to_array(kIq4Values);
+    case DType::mxfp4:
+      return std::to_array(kMxfp4Values);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -92,7 +98,8 @@ class Packer {
       : format_(format), layout_(layout), index_(inverse_table(layout)) {}
 
   /// One row into its place in a panel; false if a code is not in the type's table.
-  bool pack_row(const std::byte* row, std::size_t lane, std::size_t groups, std::byte* panel) const {
+  bool pack_row(const std::byte* row, std::size_t lane, std::size_t groups,
+                std::byte* panel) const {
     Codes32 codes;
     for (std::size_t g = 0; g < groups; ++g, panel += layout_.group_bytes()) {
       format_.unpack32(row, g, codes);
@@ -128,7 +135,8 @@ class Packer {
   std::array<std::uint8_t, 256> index_;
 };
 
-std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name, const std::string& message) {
+std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name,
+                                  const std::string& message) {
   return fail(code, "tensor " + model::quote_name(name) + ": " + message);
 }
 
@@ -139,10 +147,18 @@ Matrix::Matrix(Matrix&&) noexcept = default;
 Matrix& Matrix::operator=(Matrix&&) noexcept = default;
 Matrix::~Matrix() = default;
 
-std::size_t Matrix::rows() const { return data_ ? data_->rows : 0; }
-std::size_t Matrix::cols() const { return data_ ? data_->cols : 0; }
-DType Matrix::type() const { return data_ ? data_->type : DType::f32; }
-std::size_t Matrix::packed_bytes() const { return data_ ? data_->panels.size() : 0; }
+std::size_t Matrix::rows() const {
+  return data_ ? data_->rows : 0;
+}
+std::size_t Matrix::cols() const {
+  return data_ ? data_->cols : 0;
+}
+DType Matrix::type() const {
+  return data_ ? data_->type : DType::f32;
+}
+std::size_t Matrix::packed_bytes() const {
+  return data_ ? data_->panels.size() : 0;
+}
 
 std::uint64_t Matrix::estimate_packed_bytes(DType type, std::uint64_t rows, std::uint64_t cols) {
   const QuantFormat* format = quant_format(type);
@@ -150,22 +166,25 @@ std::uint64_t Matrix::estimate_packed_bytes(DType type, std::uint64_t rows, std:
   return (rows + kPanelRows - 1) / kPanelRows * (cols / kGroup) * layout_of(*format).group_bytes();
 }
 
-Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols, std::span<const std::byte> bytes,
-                              std::string_view name) {
+Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
+                              std::span<const std::byte> bytes, std::string_view name) {
   const model::DTypeInfo* info = model::dtype_info(type);
   const auto floats = float_type(type);
   const QuantFormat* format = quant_format(type);
   if (info == nullptr || (!floats && format == nullptr))
-    return bad_matrix(ErrorCode::unsupported, name,
-                      "weights of type " + std::string(model::to_string(type)) + " cannot be multiplied");
+    return bad_matrix(
+        ErrorCode::unsupported, name,
+        "weights of type " + std::string(model::to_string(type)) + " cannot be multiplied");
   if (cols % info->block_values != 0)
     return bad_matrix(ErrorCode::corrupt_data, name,
-                      "rows of " + std::to_string(cols) + " weights are no multiple of " + std::string(info->name) +
-                          "'s block of " + std::to_string(info->block_values));
+                      "rows of " + std::to_string(cols) + " weights are no multiple of " +
+                          std::string(info->name) + "'s block of " +
+                          std::to_string(info->block_values));
   const std::uint64_t shape[] = {rows, cols};
   if (model::tensor_bytes(*info, shape) != bytes.size())
-    return bad_matrix(ErrorCode::corrupt_data, name, std::to_string(bytes.size()) + " bytes do not hold " +
-                                                         std::to_string(rows) + " x " + std::to_string(cols) + " weights");
+    return bad_matrix(ErrorCode::corrupt_data, name,
+                      std::to_string(bytes.size()) + " bytes do not hold " + std::to_string(rows) +
+                          " x " + std::to_string(cols) + " weights");
   Matrix matrix;
   matrix.data_ = std::make_unique<Data>();
   Data& data = *matrix.data_;
@@ -211,12 +230,17 @@ void Activations::set(std::span<const float> x, std::size_t rows, std::size_t co
   data_->quantized = false;
 }
 
-std::size_t Activations::rows() const { return data_->rows; }
-std::size_t Activations::cols() const { return data_->cols; }
+std::size_t Activations::rows() const {
+  return data_->rows;
+}
+std::size_t Activations::cols() const {
+  return data_->cols;
+}
 
 class MatmulAccess {
  public:
-  static void run(ThreadPool& pool, const Matrix& w, Activations& x, float* y, std::size_t y_stride) {
+  static void run(ThreadPool& pool, const Matrix& w, Activations& x, float* y,
+                  std::size_t y_stride) {
     const Matrix::Data& weights = *w.data_;
     Activations::Data& inputs = *x.data_;
     if (inputs.rows == 0 || weights.rows == 0) return;
@@ -233,8 +257,8 @@ class MatmulAccess {
     return std::max<std::size_t>(1, std::min(units, static_cast<std::size_t>(pool.size()) * 4));
   }
 
-  static void run_floats(ThreadPool& pool, const Matrix::Data& w, const Activations::Data& x, float* y,
-                         std::size_t y_stride) {
+  static void run_floats(ThreadPool& pool, const Matrix::Data& w, const Activations::Data& x,
+                         float* y, std::size_t y_stride) {
     constexpr std::size_t kUnit = 16;  // rows
     const std::size_t units = (w.rows + kUnit - 1) / kUnit;
     const std::size_t count = pool.size() == 1 ? 1 : pieces(pool, units);
@@ -248,7 +272,8 @@ class MatmulAccess {
   static void quantize(ThreadPool& pool, Activations::Data& x) {
     const std::size_t groups = x.cols / kGroup;
     const auto row = [&](std::size_t i) {
-      kernels().matmul->quantize(x.values + i * x.cols, groups, x.codes.data() + i * groups * kGroup,
+      kernels().matmul->quantize(x.values + i * x.cols, groups,
+                                 x.codes.data() + i * groups * kGroup,
                                  x.scales.data() + i * groups * 2, x.sums.data() + i * groups * 2);
     };
     if (x.rows == 1) {
@@ -262,11 +287,13 @@ class MatmulAccess {
   static void run_quantized(ThreadPool& pool, const Matrix::Data& w, Activations::Data& x, float* y,
                             std::size_t y_stride) {
     if (!x.quantized) quantize(pool, x);
-    const QuantizedRows rows = {x.codes.data(), x.scales.data(), x.sums.data(), x.rows, x.cols / kGroup};
+    const QuantizedRows rows = {x.codes.data(), x.scales.data(), x.sums.data(), x.rows,
+                                x.cols / kGroup};
     const std::size_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
     const std::size_t count = pool.size() == 1 ? 1 : pieces(pool, panels);
     pool.run(count, [&](std::size_t i) {
-      kernels().matmul->quantized(w.quantized, panels * i / count, panels * (i + 1) / count, rows, y, y_stride);
+      kernels().matmul->quantized(w.quantized, panels * i / count, panels * (i + 1) / count, rows,
+                                  y, y_stride);
     });
   }
 };

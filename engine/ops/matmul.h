@@ -2,11 +2,14 @@
 //
 // Bits: y[i][r] depends on row i of x and row r of W alone. It is the same for any number of input
 // rows, threads or slices and for every instruction set with fused multiply-add:
-//   - float weights (f32, f16, bf16): 16 partial sums, sum j takes k = j, j + 16, … in ascending order
+//   - float weights (f32, f16, bf16): 16 partial sums, sum j takes k = j, j + 16, … in ascending
+//   order
 //     by fused multiply-add; then a fixed pairwise tree (j with j + 8, 4, 2, 1).
-//   - quantised weights: x in int8 blocks of 16 (scale d = max|x| / 127, codes rounded to nearest even);
-//     per block an exact int32 dot product; acc = fma(w.scale * d, float(dot), acc) in ascending order,
-//     and in a second accumulator acc2 = fma(w.offset, d * sum(codes), acc2); the result is acc + acc2.
+//   - quantised weights: x in int8 blocks of 16 (scale d = max|x| / 127, codes rounded to nearest
+//   even);
+//     per block an exact int32 dot product; acc = fma(w.scale * d, float(dot), acc) in ascending
+//     order, and in a second accumulator acc2 = fma(w.offset, d * sum(codes), acc2); the result is
+//     acc + acc2.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +24,8 @@
 
 namespace inference::engine {
 
-/// A weight matrix [rows, cols] in the layout that the kernels read: in place in the mapped file, or
-/// repacked. Immutable. Bytes used in place must outlive it.
+/// A weight matrix [rows, cols] in the layout that the kernels read: in place in the mapped file,
+/// or repacked. Immutable. Bytes used in place must outlive it.
 class Matrix {
  public:
   Matrix();
@@ -30,13 +33,14 @@ class Matrix {
   Matrix& operator=(Matrix&&) noexcept;
   ~Matrix();
 
-  /// `bytes` holds rows * cols weights of `type`, row-major. cols must be a multiple of the type's block
-  /// (corrupt_data otherwise, naming `name`).
+  /// `bytes` holds rows * cols weights of `type`, row-major. cols must be a multiple of the type's
+  /// block (corrupt_data otherwise, naming `name`).
   static Result<Matrix> create(model::DType type, std::size_t rows, std::size_t cols,
                                std::span<const std::byte> bytes, std::string_view name);
 
   /// What packed_bytes() will be, known before creating it; 0 for types used in place or unknown.
-  static std::uint64_t estimate_packed_bytes(model::DType type, std::uint64_t rows, std::uint64_t cols);
+  static std::uint64_t estimate_packed_bytes(model::DType type, std::uint64_t rows,
+                                             std::uint64_t cols);
 
   std::size_t rows() const;
   std::size_t cols() const;
@@ -59,7 +63,8 @@ class Activations {
   ~Activations();
   /// Room for `rows` x `cols`; afterwards set() of no more than that does not allocate.
   void reserve(std::size_t rows, std::size_t cols);
-  /// Points at x, [rows, cols] contiguous, which must stay valid and unchanged until the next set().
+  /// Points at x, [rows, cols] contiguous, which must stay valid and unchanged until the next
+  /// set().
   void set(std::span<const float> x, std::size_t rows, std::size_t cols);
   std::size_t rows() const;
   std::size_t cols() const;

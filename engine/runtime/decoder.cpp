@@ -13,7 +13,9 @@
 namespace inference::engine {
 namespace {
 
-std::size_t size_of(int value) { return static_cast<std::size_t>(value); }
+std::size_t size_of(int value) {
+  return static_cast<std::size_t>(value);
+}
 
 /// The widest of a model's row buffers.
 struct Widths {
@@ -58,7 +60,8 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool
 
 std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
   const Widths w(spec);
-  std::uint64_t floats = kSliceRows * (3 * w.hidden + 2 * w.query + 2 * w.key_value + 2 * w.feed_forward);
+  std::uint64_t floats =
+      kSliceRows * (3 * w.hidden + 2 * w.query + 2 * w.key_value + 2 * w.feed_forward);
   std::uint64_t activations = kSliceRows * w.widest();
   if (spec.experts > 0) {
     floats += kSliceRows * (2 * w.hidden + size_of(spec.experts));
@@ -114,7 +117,8 @@ void Decoder::embed() {
   for_rows(rows(), [&](std::size_t i) {
     const std::span<float> out = std::span(hidden_).subspan(i * width, width);
     // The type and the sizes were tried when the weights were loaded.
-    (void)dequantize(table.dtype, table.bytes.subspan(size_of(rows_[i].token) * row_bytes, row_bytes), out);
+    (void)dequantize(table.dtype,
+                     table.bytes.subspan(size_of(rows_[i].token) * row_bytes, row_bytes), out);
     if (spec_->embedding_scale != 1)
       for (float& value : out) value *= spec_->embedding_scale;
   });
@@ -124,13 +128,15 @@ void Decoder::prepare_angles() {
   for (std::size_t r = 0; r < ropes_.size(); ++r) {
     const std::size_t half = size_of(ropes_[r].dims() / 2);
     for_rows(rows(), [&](std::size_t i) {
-      ropes_[r].angles(rows_[i].position, rows_[i].long_sequence, std::span(cosines_[r]).subspan(i * half, half),
+      ropes_[r].angles(rows_[i].position, rows_[i].long_sequence,
+                       std::span(cosines_[r]).subspan(i * half, half),
                        std::span(sines_[r]).subspan(i * half, half));
     });
   }
 }
 
-void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& weight, std::vector<float>& out) {
+void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
+                        std::vector<float>& out) {
   const std::size_t width = weight.size();
   for_rows(rows(), [&](std::size_t i) {
     rms_norm(std::span(in).subspan(i * width, width), weight, spec_->norm_epsilon,
@@ -190,7 +196,8 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
   const int window = spec_->layers[size_of(layer)].window;
   AttentionParameters shared;
   shared.head_dim = spec_->head_dim;
-  shared.scale = spec_->attention_scale != 0 ? spec_->attention_scale : 1.0F / std::sqrt(static_cast<float>(dim));
+  shared.scale = spec_->attention_scale != 0 ? spec_->attention_scale
+                                             : 1.0F / std::sqrt(static_cast<float>(dim));
   shared.cap = spec_->attention_cap;
 
   const auto one = [&](std::size_t unit, std::span<float> scores) {
@@ -203,18 +210,21 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
     p.half = cache.shape().type != KvType::f32;
     p.sink = weights.sinks.empty() ? nullptr : &weights.sinks[h];
     const int first = window > 0 ? std::max(0, row.position - window + 1) : 0;
-    attend(p, std::span(query_).subspan(unit * dim, dim), first, row.position,
-           [&](int token, int limit) {
-             const int end = std::min(limit, (token / kPageTokens + 1) * kPageTokens);
-             return KeyValueRun{cache.key(layer, kv_head, token), cache.value(layer, kv_head, token), end - token};
-           },
-           scores, std::span(attended_).subspan(unit * dim, dim));
+    attend(
+        p, std::span(query_).subspan(unit * dim, dim), first, row.position,
+        [&](int token, int limit) {
+          const int end = std::min(limit, (token / kPageTokens + 1) * kPageTokens);
+          return KeyValueRun{cache.key(layer, kv_head, token), cache.value(layer, kv_head, token),
+                             end - token};
+        },
+        scores, std::span(attended_).subspan(unit * dim, dim));
   };
   // Units go to tasks in turn, since later positions cost more.
   const std::size_t units = rows() * heads;
   const std::size_t tasks = std::min(units, scores_.size() / size_of(kKeySplit));
   pool_->run(tasks, [&](std::size_t task) {
-    const std::span<float> scores = std::span(scores_).subspan(task * size_of(kKeySplit), size_of(kKeySplit));
+    const std::span<float> scores =
+        std::span(scores_).subspan(task * size_of(kKeySplit), size_of(kKeySplit));
     for (std::size_t unit = task; unit < units; unit += tasks) one(unit, scores);
   });
 }
@@ -251,13 +261,14 @@ void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>&
   const std::size_t width = size_of(spec_->hidden);
   if (!post_norm.empty()) norm_rows(branch, post_norm, branch);
   for_rows(rows(), [&](std::size_t i) {
-    kernels().axpy(spec_->residual_scale, branch.data() + i * width, hidden_.data() + i * width, width);
+    kernels().axpy(spec_->residual_scale, branch.data() + i * width, hidden_.data() + i * width,
+                   width);
   });
 }
 
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
-void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in, std::size_t count,
-                    std::vector<float>& out) {
+void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
+                    std::size_t count, std::vector<float>& out) {
   apply(gate, in, gate_);
   apply(up, in, up_);
   const std::size_t width = gate.weight.rows();
@@ -265,8 +276,12 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
     float* g = gate_.data() + i * width;
     const float* u = up_.data() + i * width;
     switch (spec_->activation) {
-      case Activation::silu: kernels().silu_mul(g, u, width); break;
-      case Activation::gelu_tanh: kernels().gelu_tanh_mul(g, u, width); break;
+      case Activation::silu:
+        kernels().silu_mul(g, u, width);
+        break;
+      case Activation::gelu_tanh:
+        kernels().gelu_tanh_mul(g, u, width);
+        break;
       case Activation::clamped_swiglu:
         kernels().clamped_swiglu(g, u, spec_->swiglu_alpha, spec_->swiglu_limit, width);
         break;
@@ -283,8 +298,8 @@ void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>&
   std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
   const std::size_t experts = rows_of.size();
   for (std::size_t i = 0; i < rows(); ++i)
-    for (const ExpertShare& share :
-         route(std::span(router_).subspan(i * experts, experts), spec_->experts_used, spec_->gating))
+    for (const ExpertShare& share : route(std::span(router_).subspan(i * experts, experts),
+                                          spec_->experts_used, spec_->gating))
       rows_of[size_of(share.expert)].emplace_back(i, share.weight);
 
   std::fill_n(branch_.begin(), rows() * width, 0.0F);
@@ -298,7 +313,8 @@ void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>&
     const ExpertWeights& expert = weights.experts[e];
     dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_);
     for (std::size_t j = 0; j < chosen.size(); ++j)
-      kernels().axpy(chosen[j].second, expert_out_.data() + j * width, branch_.data() + chosen[j].first * width, width);
+      kernels().axpy(chosen[j].second, expert_out_.data() + j * width,
+                     branch_.data() + chosen[j].first * width, width);
   }
 }
 
@@ -322,7 +338,8 @@ void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
 void Decoder::observe(int layer, AttentionObserver& observer) {
   const std::size_t dim = size_of(spec_->head_dim);
   const auto ordered = [&](const std::vector<float>& x, int heads) {
-    std::vector<float> out(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows() * size_of(heads) * dim));
+    std::vector<float> out(x.begin(),
+                           x.begin() + static_cast<std::ptrdiff_t>(rows() * size_of(heads) * dim));
     if (!spec_->interleaved_rope) return out;
     const std::size_t rotated = size_of(spec_->ropes.front().dims);
     for (std::size_t head = 0; head < out.size(); head += dim)
@@ -332,8 +349,8 @@ void Decoder::observe(int layer, AttentionObserver& observer) {
       }
     return out;
   };
-  observer.on_attention(layer, rows_.front().position, static_cast<int>(rows()), ordered(key_, spec_->kv_heads),
-                        ordered(query_, spec_->heads));
+  observer.on_attention(layer, rows_.front().position, static_cast<int>(rows()),
+                        ordered(key_, spec_->kv_heads), ordered(query_, spec_->heads));
 }
 
 void Decoder::logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits) {

@@ -23,7 +23,7 @@ inline constexpr std::size_t kLogitRows = 32;
 struct DecoderRow {
   TokenId token = 0;
   int position = 0;
-  KvCache* cache = nullptr;  ///< has room for the position
+  KvCache* cache = nullptr;    ///< has room for the position
   bool long_sequence = false;  ///< which RoPE frequencies
   bool wants_logits = false;
 };
@@ -36,9 +36,11 @@ class Decoder {
   /// A row of a longer sequence than this uses long frequencies; 0: never.
   int long_from() const;
 
-  /// Appends at most kSliceRows rows: stores keys and values and calls on_logits(row, logits) for the
-  /// rows that want them, in order. Rows of one cache are consecutive and ascend by one position.
-  void run(std::span<const DecoderRow> rows, const std::function<void(std::size_t, std::span<const float>)>& on_logits,
+  /// Appends at most kSliceRows rows: stores keys and values and calls on_logits(row, logits) for
+  /// the rows that want them, in order. Rows of one cache are consecutive and ascend by one
+  /// position.
+  void run(std::span<const DecoderRow> rows,
+           const std::function<void(std::size_t, std::span<const float>)>& on_logits,
            AttentionObserver* observer);
 
   static std::uint64_t scratch_bytes(const ModelSpec& spec);
@@ -52,15 +54,16 @@ class Decoder {
   void apply(const Linear& linear, Activations& in, std::vector<float>& out);
   void embed();
   void prepare_angles();
-  void norm_rows(const std::vector<float>& in, const std::vector<float>& weight, std::vector<float>& out);
+  void norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
+                 std::vector<float>& out);
   void normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight);
   void rotate(std::vector<float>& x, int heads, int rope);
   void store(int layer);
   void attention(int layer, const LayerWeights& weights);
   void attend_all(int layer, const LayerWeights& weights);
   void feed_forward(const LayerWeights& weights, bool experts);
-  void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in, std::size_t count,
-             std::vector<float>& out);
+  void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
+             std::size_t count, std::vector<float>& out);
   void mix_experts(const LayerWeights& weights, const std::vector<float>& in);
   void add_residual(std::vector<float>& branch, const std::vector<float>& post_norm);
   void observe(int layer, AttentionObserver& observer);

@@ -14,7 +14,9 @@
 namespace inference::engine {
 namespace {
 
-std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 19)) >> 20) + " MiB"; }
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string((bytes + (1U << 19)) >> 20) + " MiB";
+}
 
 class SequenceImpl final : public Sequence {
  public:
@@ -41,7 +43,8 @@ class SequenceImpl final : public Sequence {
 Result<KvType> kv_type_of(KvType wanted) {
   if (wanted == KvType::automatic || wanted == KvType::f16) return KvType::f16;
   if (wanted == KvType::f32) return KvType::f32;
-  return fail(ErrorCode::unsupported, std::string("kv_type ") + (wanted == KvType::bf16 ? "bf16" : "q8_0") +
+  return fail(ErrorCode::unsupported, std::string("kv_type ") +
+                                          (wanted == KvType::bf16 ? "bf16" : "q8_0") +
                                           " is not supported by this engine; f16 and f32 are");
 }
 
@@ -77,10 +80,12 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
   const ModelSpec& spec = file.spec;
   Plan plan;
   if (options.context_len < 0)
-    return fail(ErrorCode::invalid_argument, "context_len is " + std::to_string(options.context_len));
+    return fail(ErrorCode::invalid_argument,
+                "context_len is " + std::to_string(options.context_len));
   if (options.context_len > spec.context_length)
-    return fail(ErrorCode::invalid_argument, "context_len is " + std::to_string(options.context_len) +
-                                                 ", the model was made for at most " + std::to_string(spec.context_length),
+    return fail(ErrorCode::invalid_argument,
+                "context_len is " + std::to_string(options.context_len) +
+                    ", the model was made for at most " + std::to_string(spec.context_length),
                 spec.source);
   plan.context = options.context_len > 0 ? options.context_len : spec.context_length;
   const auto type = kv_type_of(options.kv_type);
@@ -90,12 +95,16 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
   plan.memory.weights_mapped = weights.mapped;
   plan.memory.weights_packed = weights.packed;
   plan.memory.sequences = std::max(1, options.max_sequences);
-  const std::uint64_t pages = (static_cast<std::uint64_t>(plan.context) + kPageTokens - 1) / kPageTokens;
+  const std::uint64_t pages =
+      (static_cast<std::uint64_t>(plan.context) + kPageTokens - 1) / kPageTokens;
   const KvShape shape = kv_shape(spec, plan.kv_type);
   const auto kv = model::checked_mul(pages, KvPool::page_bytes(shape));
-  const auto all = kv ? model::checked_mul(*kv, static_cast<std::uint64_t>(plan.memory.sequences)) : std::nullopt;
+  const auto all = kv ? model::checked_mul(*kv, static_cast<std::uint64_t>(plan.memory.sequences))
+                      : std::nullopt;
   if (!all || *all > (std::uint64_t{1} << 60))
-    return fail(ErrorCode::out_of_memory, "the KV cache of " + std::to_string(plan.context) + " tokens overflows", spec.source);
+    return fail(ErrorCode::out_of_memory,
+                "the KV cache of " + std::to_string(plan.context) + " tokens overflows",
+                spec.source);
   plan.memory.kv_cache = *kv;
   plan.memory.scratch = Decoder::scratch_bytes(spec);
   return plan;
@@ -110,10 +119,13 @@ Status check_memory(const Plan& plan, const ModelFile& file, std::uint64_t asked
                                   static_cast<std::uint64_t>(m.sequences);
   std::string hint;
   if (fixed < limit && per_token > 0)
-    hint = "; a context of " + std::to_string((limit - fixed) / per_token / kPageTokens * kPageTokens) + " tokens fits";
+    hint = "; a context of " +
+           std::to_string((limit - fixed) / per_token / kPageTokens * kPageTokens) + " tokens fits";
   return fail(ErrorCode::out_of_memory,
-              "needs " + mebibytes(m.total()) + " (weights " + mebibytes(m.weights_mapped + m.weights_packed) + ", KV cache " +
-                  std::to_string(m.sequences) + " x " + mebibytes(m.kv_cache) + ", scratch " + mebibytes(m.scratch) + "), " +
+              "needs " + mebibytes(m.total()) + " (weights " +
+                  mebibytes(m.weights_mapped + m.weights_packed) + ", KV cache " +
+                  std::to_string(m.sequences) + " x " + mebibytes(m.kv_cache) + ", scratch " +
+                  mebibytes(m.scratch) + "), " +
                   (asked_limit > 0 ? "the limit is " : "available are ") + mebibytes(limit) + hint,
               file.spec.source);
 }
@@ -148,7 +160,8 @@ class EngineImpl final : public Engine {
     return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_type), kv_, plan_.context);
   }
 
-  Status forward(std::span<SequenceInput> inputs, std::stop_token stop, AttentionObserver* observer) override {
+  Status forward(std::span<SequenceInput> inputs, std::stop_token stop,
+                 AttentionObserver* observer) override {
     if (auto ok = check(inputs); !ok) return ok;
     const std::lock_guard lock(mutex_);
     try {
@@ -161,7 +174,9 @@ class EngineImpl final : public Engine {
   }
 
  private:
-  static SequenceImpl& impl(const SequenceInput& input) { return static_cast<SequenceImpl&>(*input.sequence); }
+  static SequenceImpl& impl(const SequenceInput& input) {
+    return static_cast<SequenceImpl&>(*input.sequence);
+  }
 
   /// Beyond the sequences of the plan, pages may take what is left of the limit.
   std::uint64_t kv_budget(std::uint64_t asked_limit) const {
@@ -186,17 +201,21 @@ class EngineImpl final : public Engine {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const SequenceInput& input = inputs[i];
       if (input.sequence == nullptr || input.tokens.empty())
-        return fail(ErrorCode::invalid_argument, "input " + std::to_string(i) + " has no sequence or no tokens");
+        return fail(ErrorCode::invalid_argument,
+                    "input " + std::to_string(i) + " has no sequence or no tokens");
       for (std::size_t j = 0; j < i; ++j)
         if (inputs[j].sequence == input.sequence)
           return fail(ErrorCode::invalid_argument, "a sequence occurs twice in one pass");
       for (const TokenId id : input.tokens)
         if (id < 0 || id >= file_.spec.vocab_size)
-          return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+          return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) +
+                                                       " is outside the vocabulary of " +
                                                        std::to_string(file_.spec.vocab_size));
-      const std::size_t length = input.tokens.size() + static_cast<std::size_t>(input.sequence->length());
+      const std::size_t length =
+          input.tokens.size() + static_cast<std::size_t>(input.sequence->length());
       if (length > static_cast<std::size_t>(plan_.context))
-        return fail(ErrorCode::context_overflow, std::to_string(length) + " tokens do not fit the context of " +
+        return fail(ErrorCode::context_overflow, std::to_string(length) +
+                                                     " tokens do not fit the context of " +
                                                      std::to_string(plan_.context));
     }
     return {};
@@ -226,7 +245,8 @@ class EngineImpl final : public Engine {
     std::size_t count;
   };
 
-  Status run(std::span<SequenceInput> inputs, const std::stop_token& stop, AttentionObserver* observer) {
+  Status run(std::span<SequenceInput> inputs, const std::stop_token& stop,
+             AttentionObserver* observer) {
     std::vector<Part> parts;
     std::size_t filled = 0;
     for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -243,8 +263,8 @@ class EngineImpl final : public Engine {
     return parts.empty() ? Status{} : slice(inputs, parts, stop, observer);
   }
 
-  Status slice(std::span<SequenceInput> inputs, std::span<const Part> parts, const std::stop_token& stop,
-               AttentionObserver* observer) {
+  Status slice(std::span<SequenceInput> inputs, std::span<const Part> parts,
+               const std::stop_token& stop, AttentionObserver* observer) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
     std::vector<DecoderRow> rows;
     std::vector<std::pair<std::size_t, std::size_t>> origin;  // row -> input, token
@@ -256,17 +276,20 @@ class EngineImpl final : public Engine {
       for (std::size_t i = 0; i < part.count; ++i) {
         const std::size_t token = part.begin + i;
         const bool last = token + 1 == input.tokens.size();
-        rows.push_back({input.tokens[token], start + static_cast<int>(i), &sequence.cache, sequence.long_positions,
-                        input.wanted == LogitsWanted::all || (input.wanted == LogitsWanted::last && last)});
+        rows.push_back(
+            {input.tokens[token], start + static_cast<int>(i), &sequence.cache,
+             sequence.long_positions,
+             input.wanted == LogitsWanted::all || (input.wanted == LogitsWanted::last && last)});
         origin.emplace_back(part.input, token);
       }
     }
-    decoder_->run(rows,
-                  [&](std::size_t row, std::span<const float> logits) {
-                    const auto [input, token] = origin[row];
-                    if (inputs[input].sink) inputs[input].sink(token, logits);
-                  },
-                  observer);
+    decoder_->run(
+        rows,
+        [&](std::size_t row, std::span<const float> logits) {
+          const auto [input, token] = origin[row];
+          if (inputs[input].sink) inputs[input].sink(token, logits);
+        },
+        observer);
     for (const Part& part : parts) {
       const auto tokens = inputs[part.input].tokens.subspan(part.begin, part.count);
       auto& ids = impl(inputs[part.input]).ids;
@@ -295,18 +318,21 @@ Result<MemoryPlan> Engine::plan(const std::string& path, const EngineOptions& op
   return plan->memory;
 }
 
-Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
+                                             const EngineOptions& options) {
   if (auto ok = kernels_status(); !ok) return std::unexpected(ok.error());
   constexpr int kMaxThreads = 1024;
   if (options.threads < 0 || options.threads > kMaxThreads)
-    return fail(ErrorCode::invalid_argument, "threads is " + std::to_string(options.threads) + ", allowed are 0 to " +
+    return fail(ErrorCode::invalid_argument, "threads is " + std::to_string(options.threads) +
+                                                 ", allowed are 0 to " +
                                                  std::to_string(kMaxThreads));
   try {
     auto file = open_model(path);
     if (!file) return std::unexpected(std::move(file.error()));
     const auto plan = make_plan(*file, options);
     if (!plan) return std::unexpected(plan.error());
-    if (auto ok = check_memory(*plan, *file, options.memory_limit); !ok) return std::unexpected(ok.error());
+    if (auto ok = check_memory(*plan, *file, options.memory_limit); !ok)
+      return std::unexpected(ok.error());
     const int threads = options.threads > 0 ? options.threads : platform::available_cores();
     auto engine = std::make_unique<EngineImpl>(std::move(*file), *plan, threads);
     if (auto ok = engine->load(options); !ok) return std::unexpected(ok.error());

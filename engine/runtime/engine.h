@@ -1,7 +1,8 @@
 // The CPU engine: a decoder model over memory-mapped weights, and forward passes over sequences.
 //
 // It knows ids and logits, no text. Bits: the logits of a position depend on the tokens before it
-// alone, not on threads, on other sequences in the pass, or on how the tokens were sliced into passes.
+// alone, not on threads, on other sequences in the pass, or on how the tokens were sliced into
+// passes.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,9 @@
 namespace inference::engine {
 
 struct EngineOptions {
-  int context_len = 0;  ///< tokens per sequence; 0: the model's own
-  int threads = 0;      ///< 0: one per available core
-  int max_sequences = 0;  ///< sequences alive at once that the plan counts; 0: 8
+  int context_len = 0;                 ///< tokens per sequence; 0: the model's own
+  int threads = 0;                     ///< 0: one per available core
+  int max_sequences = 0;               ///< sequences alive at once that the plan counts; 0: 8
   KvType kv_type = KvType::automatic;  ///< automatic: f16
   std::uint64_t memory_limit = 0;      ///< bytes; 0: what the machine has
   std::function<void(double)> on_progress = {};
@@ -34,11 +35,13 @@ struct MemoryPlan {
   std::uint64_t kv_cache = 0;        ///< of one sequence at full context
   int sequences = 1;
   std::uint64_t scratch = 0;
-  std::uint64_t total() const { return weights_mapped + weights_packed + kv_cache * sequences + scratch; }
+  std::uint64_t total() const {
+    return weights_mapped + weights_packed + kv_cache * sequences + scratch;
+  }
 };
 
-/// One token history with its KV cache (paged; grows as tokens come). Destroying it frees its pages.
-/// Used by one thread at a time; must not outlive its Engine.
+/// One token history with its KV cache (paged; grows as tokens come). Destroying it frees its
+/// pages. Used by one thread at a time; must not outlive its Engine.
 class Sequence {
  public:
   virtual ~Sequence() = default;
@@ -49,8 +52,8 @@ class Sequence {
   virtual void truncate(int length) = 0;
 };
 
-/// Gets logits [vocab] of one position: `row` counts the tokens of that input. The span is valid during
-/// the call only. Called in ascending order of rows, on the thread that called forward().
+/// Gets logits [vocab] of one position: `row` counts the tokens of that input. The span is valid
+/// during the call only. Called in ascending order of rows, on the thread that called forward().
 using LogitsSink = std::function<void(std::size_t row, std::span<const float> logits)>;
 
 enum class LogitsWanted : std::uint8_t { none, last, all };
@@ -67,8 +70,8 @@ struct SequenceInput {
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
-  /// keys: [tokens, kv_heads, head_dim]; queries: [tokens, heads, head_dim]; `first` is the position of
-  /// the first token.
+  /// keys: [tokens, kv_heads, head_dim]; queries: [tokens, heads, head_dim]; `first` is the
+  /// position of the first token.
   virtual void on_attention(int layer, int first, int tokens, std::span<const float> keys,
                             std::span<const float> queries) = 0;
 };
@@ -79,7 +82,8 @@ class Engine {
   virtual ~Engine() = default;
 
   /// `path`: a .gguf file, a .safetensors file beside its config.json, or a model folder.
-  static Result<std::unique_ptr<Engine>> load(const std::string& path, const EngineOptions& options);
+  static Result<std::unique_ptr<Engine>> load(const std::string& path,
+                                              const EngineOptions& options);
   /// The plan alone, without loading weights.
   static Result<MemoryPlan> plan(const std::string& path, const EngineOptions& options);
 
@@ -94,9 +98,10 @@ class Engine {
 
   virtual Result<std::unique_ptr<Sequence>> new_sequence() = 0;
 
-  /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are sliced
-  /// inside; between slices a requested stop ends the pass with `cancelled`, each sequence then being
-  /// as long as what was finished. Checks ids and capacity first (invalid_argument, context_overflow).
+  /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are
+  /// sliced inside; between slices a requested stop ends the pass with `cancelled`, each sequence
+  /// then being as long as what was finished. Checks ids and capacity first (invalid_argument,
+  /// context_overflow).
   virtual Status forward(std::span<SequenceInput> inputs, std::stop_token stop = {},
                          AttentionObserver* observer = nullptr) = 0;
 };

@@ -6,8 +6,8 @@
 namespace inference::engine {
 
 std::size_t KvPool::page_bytes(const KvShape& shape) {
-  return static_cast<std::size_t>(shape.layers) * 2 * static_cast<std::size_t>(shape.kv_heads) * kPageTokens *
-         static_cast<std::size_t>(shape.head_dim) * shape.element_bytes();
+  return static_cast<std::size_t>(shape.layers) * 2 * static_cast<std::size_t>(shape.kv_heads) *
+         kPageTokens * static_cast<std::size_t>(shape.head_dim) * shape.element_bytes();
 }
 
 KvPool::KvPool(const KvShape& shape, std::uint64_t max_bytes)
@@ -16,10 +16,11 @@ KvPool::KvPool(const KvShape& shape, std::uint64_t max_bytes)
 Result<std::unique_ptr<KvPage>> KvPool::take() {
   const std::lock_guard lock(mutex_);
   if ((pages_in_use_ + 1) * page_bytes_ > max_bytes_)
-    return fail(ErrorCode::out_of_memory, "the KV cache holds " + std::to_string(pages_in_use_ * page_bytes_) +
-                                              " bytes, one more page of " + std::to_string(page_bytes_) +
-                                              " exceeds its " + std::to_string(max_bytes_) +
-                                              "; use a smaller context or fewer sequences at once");
+    return fail(ErrorCode::out_of_memory,
+                "the KV cache holds " + std::to_string(pages_in_use_ * page_bytes_) +
+                    " bytes, one more page of " + std::to_string(page_bytes_) + " exceeds its " +
+                    std::to_string(max_bytes_) +
+                    "; use a smaller context or fewer sequences at once");
   std::unique_ptr<KvPage> page;
   if (!free_.empty()) {
     page = std::move(free_.back());
@@ -28,8 +29,8 @@ Result<std::unique_ptr<KvPage>> KvPool::take() {
     try {
       page = std::make_unique<KvPage>(page_bytes_);
     } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::out_of_memory,
-                  "the system has no memory for a KV page of " + std::to_string(page_bytes_) + " bytes");
+      return fail(ErrorCode::out_of_memory, "the system has no memory for a KV page of " +
+                                                std::to_string(page_bytes_) + " bytes");
     }
   }
   ++pages_in_use_;
@@ -52,7 +53,9 @@ KvCache::KvCache(const KvShape& shape, std::shared_ptr<KvPool> pool)
       row_bytes_(static_cast<std::size_t>(shape.head_dim) * shape.element_bytes()),
       pool_(std::move(pool)) {}
 
-KvCache::~KvCache() { shrink(0); }
+KvCache::~KvCache() {
+  shrink(0);
+}
 
 Status KvCache::reserve(int tokens) {
   const auto wanted = static_cast<std::size_t>((tokens + kPageTokens - 1) / kPageTokens);

@@ -23,8 +23,8 @@ struct KvShape {
 
 inline constexpr int kPageTokens = 64;
 
-/// A page holds kPageTokens tokens of one sequence in all layers: [layer][key, value][kv head][token]
-/// [head_dim].
+/// A page holds kPageTokens tokens of one sequence in all layers: [layer][key, value][kv
+/// head][token] [head_dim].
 class KvPage {
  public:
   explicit KvPage(std::size_t bytes) : bytes_(new std::byte[bytes]) {}
@@ -69,10 +69,17 @@ class KvCache {
   /// Gives back pages behind `tokens`.
   void shrink(int tokens);
 
-  /// The first of the head_dim elements of a token; tokens up to the page's end follow contiguously.
-  const std::byte* key(int layer, int kv_head, int token) const { return at(layer, 0, kv_head, token); }
-  const std::byte* value(int layer, int kv_head, int token) const { return at(layer, 1, kv_head, token); }
-  std::byte* key(int layer, int kv_head, int token) { return const_cast<std::byte*>(at(layer, 0, kv_head, token)); }
+  /// The first of the head_dim elements of a token; tokens up to the page's end follow
+  /// contiguously.
+  const std::byte* key(int layer, int kv_head, int token) const {
+    return at(layer, 0, kv_head, token);
+  }
+  const std::byte* value(int layer, int kv_head, int token) const {
+    return at(layer, 1, kv_head, token);
+  }
+  std::byte* key(int layer, int kv_head, int token) {
+    return const_cast<std::byte*>(at(layer, 0, kv_head, token));
+  }
   std::byte* value(int layer, int kv_head, int token) {
     return const_cast<std::byte*>(at(layer, 1, kv_head, token));
   }
@@ -80,8 +87,9 @@ class KvCache {
 
  private:
   const std::byte* at(int layer, int which, int kv_head, int token) const {
-    const auto row = static_cast<std::size_t>((layer * 2 + which) * shape_.kv_heads + kv_head) * kPageTokens +
-                     static_cast<std::size_t>(token % kPageTokens);
+    const auto row =
+        static_cast<std::size_t>((layer * 2 + which) * shape_.kv_heads + kv_head) * kPageTokens +
+        static_cast<std::size_t>(token % kPageTokens);
     return pages_[static_cast<std::size_t>(token / kPageTokens)]->data() + row * row_bytes_;
   }
 

@@ -46,7 +46,8 @@ Result<ModelFile> open_safetensors(const std::string& weights, const std::string
 
 Result<ModelFile> open_model(const std::string& path) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return open_safetensors(path, (fs::path(path) / "config.json").string());
+  if (fs::is_directory(path, ignored))
+    return open_safetensors(path, (fs::path(path) / "config.json").string());
   if (path.ends_with(".safetensors") || path.ends_with(".safetensors.index.json"))
     return open_safetensors(path, (fs::path(path).parent_path() / "config.json").string());
   return open_gguf(path);

@@ -9,8 +9,8 @@
 namespace inference::engine {
 namespace {
 
-/// How often a thread looks for new work before it parks: some tens of microseconds, the time between
-/// two products of one token. An idle process soon uses no CPU.
+/// How often a thread looks for new work before it parks: some tens of microseconds, the time
+/// between two products of one token. An idle process soon uses no CPU.
 constexpr int kSpins = 4000;
 
 inline void pause_briefly() {
@@ -43,7 +43,8 @@ struct ThreadPool::State {
   }
 
   bool changed(std::uint64_t seen) const {
-    return run_number.load(std::memory_order_acquire) != seen || stopping.load(std::memory_order_acquire);
+    return run_number.load(std::memory_order_acquire) != seen ||
+           stopping.load(std::memory_order_acquire);
   }
 
   void work() {
@@ -63,7 +64,8 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  for (int i = 1; i < threads; ++i)
+    state_->workers.emplace_back([state = state_.get()] { state->work(); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -75,7 +77,9 @@ ThreadPool::~ThreadPool() {
   state_->workers.clear();  // joins
 }
 
-int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::size() const {
+  return static_cast<int>(state_->workers.size()) + 1;
+}
 
 void ThreadPool::run(std::size_t count, const std::function<void(std::size_t task)>& task) {
   State& s = *state_;

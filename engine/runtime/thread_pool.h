@@ -17,8 +17,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const;
-  /// Calls task(0) .. task(count - 1), each once, on the pool's threads, and returns when all are done.
-  /// Which thread runs which task is not fixed, so a task's result must not depend on it.
+  /// Calls task(0) .. task(count - 1), each once, on the pool's threads, and returns when all are
+  /// done. Which thread runs which task is not fixed, so a task's result must not depend on it.
   void run(std::size_t count, const std::function<void(std::size_t task)>& task);
 
  private:

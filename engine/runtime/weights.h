@@ -45,7 +45,8 @@ struct Weights {
   Linear output;
   std::vector<float> output_norm;
   std::vector<LayerWeights> layers;
-  std::vector<std::unique_ptr<std::vector<std::byte>>> owned;  ///< weights that had to be rearranged
+  std::vector<std::unique_ptr<std::vector<std::byte>>>
+      owned;                       ///< weights that had to be rearranged
   std::uint64_t packed_bytes = 0;  ///< held beyond the mapped file
 };
 

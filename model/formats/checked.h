@@ -20,7 +20,8 @@ constexpr std::optional<std::uint64_t> checked_add(std::uint64_t a, std::uint64_
 }
 
 /// `value` rounded up to a multiple of `alignment` (not 0).
-constexpr std::optional<std::uint64_t> checked_align(std::uint64_t value, std::uint64_t alignment) noexcept {
+constexpr std::optional<std::uint64_t> checked_align(std::uint64_t value,
+                                                     std::uint64_t alignment) noexcept {
   const std::uint64_t rest = value % alignment;
   return rest == 0 ? value : checked_add(value, alignment - rest);
 }

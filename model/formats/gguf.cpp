@@ -52,7 +52,8 @@ Result<Split> split_of(const GgufPart& part, const std::string& source) {
     if (value == nullptr) return {};
     const auto number = value->as_integer();
     if (!number)
-      return fail(ErrorCode::corrupt_data, "gguf: key " + quote_name(key) + " is no integer", source);
+      return fail(ErrorCode::corrupt_data, "gguf: key " + quote_name(key) + " is no integer",
+                  source);
     out = *number;
     return {};
   };
@@ -62,8 +63,8 @@ Result<Split> split_of(const GgufPart& part, const std::string& source) {
   if (split.count == 0) split.count = 1;  // writers set 0 in a file that is not split
   if (split.count < 0 || split.count > kMaxParts || split.number < 0 || split.number >= split.count)
     return fail(ErrorCode::corrupt_data,
-                "gguf: part " + std::to_string(split.number) + " of " + std::to_string(split.count) +
-                    " cannot be",
+                "gguf: part " + std::to_string(split.number) + " of " +
+                    std::to_string(split.count) + " cannot be",
                 source);
   return split;
 }
@@ -93,7 +94,8 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string s
     if (auto ok = state->build_index(); !ok) return std::unexpected(ok.error());
     return GgufFile(std::move(state));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "gguf: no memory left for the file's tables", std::move(source));
+    return fail(ErrorCode::out_of_memory, "gguf: no memory left for the file's tables",
+                std::move(source));
   }
 }
 
@@ -111,8 +113,9 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
   const std::string suffix = part_suffix(split->number, split->count);
   if (!path.ends_with(suffix))
     return fail(ErrorCode::invalid_argument,
-                "gguf: part " + std::to_string(split->number + 1) + " of a split file must be named \"…" +
-                    suffix + "\" so that the others can be found",
+                "gguf: part " + std::to_string(split->number + 1) +
+                    " of a split file must be named \"…" + suffix +
+                    "\" so that the others can be found",
                 path);
   const std::string prefix = path.substr(0, path.size() - suffix.size());
   if (split->number != 0) return open(prefix + part_suffix(0, split->count));
@@ -127,8 +130,8 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
     if (place->number != i || place->count != split->count)
       return fail(ErrorCode::corrupt_data,
                   "gguf: says it is part " + std::to_string(place->number + 1) + " of " +
-                      std::to_string(place->count) + ", expected " + std::to_string(i + 1) + " of " +
-                      std::to_string(split->count),
+                      std::to_string(place->count) + ", expected " + std::to_string(i + 1) +
+                      " of " + std::to_string(split->count),
                   name);
     state.files.push_back(std::move(*next));
     state.add(std::move(part->tensors), state.files.size() - 1);
@@ -136,18 +139,30 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
   if (auto ok = state.build_index(); !ok) return std::unexpected(ok.error());
   if (split->tensors >= 0 && static_cast<std::uint64_t>(split->tensors) != state.tensors.size())
     return fail(ErrorCode::corrupt_data,
-                "gguf: the parts hold " + std::to_string(state.tensors.size()) + " tensors, split.tensors.count is " +
-                    std::to_string(split->tensors),
+                "gguf: the parts hold " + std::to_string(state.tensors.size()) +
+                    " tensors, split.tensors.count is " + std::to_string(split->tensors),
                 path);
   return opened;
 }
 
-std::uint32_t GgufFile::version() const { return state_->first.version; }
-std::uint64_t GgufFile::alignment() const { return state_->first.alignment; }
-std::span<const GgufFile::Entry> GgufFile::metadata() const { return state_->first.metadata; }
-const GgufValue* GgufFile::get(std::string_view key) const { return state_->first.get(key); }
-const std::string& GgufFile::path() const { return state_->path; }
-std::span<const TensorView> GgufFile::tensors() const { return state_->tensors; }
+std::uint32_t GgufFile::version() const {
+  return state_->first.version;
+}
+std::uint64_t GgufFile::alignment() const {
+  return state_->first.alignment;
+}
+std::span<const GgufFile::Entry> GgufFile::metadata() const {
+  return state_->first.metadata;
+}
+const GgufValue* GgufFile::get(std::string_view key) const {
+  return state_->first.get(key);
+}
+const std::string& GgufFile::path() const {
+  return state_->path;
+}
+std::span<const TensorView> GgufFile::tensors() const {
+  return state_->tensors;
+}
 
 const TensorView* GgufFile::find(std::string_view name) const {
   const auto at = state_->index.find(name);
@@ -169,7 +184,8 @@ std::unexpected<Error> missing_key(std::string_view key, const std::string& path
 std::unexpected<Error> wrong_type(std::string_view key, const GgufValue& value, const char* wanted,
                                   const std::string& path) {
   return fail(ErrorCode::corrupt_data,
-              "gguf: key " + quote_name(key) + " has type " + std::string(to_string(value.type)) + ", expected " + wanted,
+              "gguf: key " + quote_name(key) + " has type " + std::string(to_string(value.type)) +
+                  ", expected " + wanted,
               path);
 }
 

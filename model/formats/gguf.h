@@ -17,7 +17,19 @@
 namespace inference::model {
 
 enum class GgufType : std::uint32_t {
-  u8 = 0, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64,
+  u8 = 0,
+  i8,
+  u16,
+  i16,
+  u32,
+  i32,
+  f32,
+  boolean,
+  string,
+  array,
+  u64,
+  i64,
+  f64,
 };
 std::string_view to_string(GgufType type) noexcept;
 

@@ -22,22 +22,29 @@ constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::uint64_t kLeastMetadataBytes = 8 + 1 + 4 + 1;
 constexpr std::uint64_t kLeastTensorBytes = 8 + 1 + 4 + 4 + 8;
 
-std::string number(std::uint64_t value) { return std::to_string(value); }
+std::string number(std::uint64_t value) {
+  return std::to_string(value);
+}
 
 std::uint64_t element_bytes(GgufType type) {
   switch (type) {
     case GgufType::u8:
     case GgufType::i8:
-    case GgufType::boolean: return 1;
+    case GgufType::boolean:
+      return 1;
     case GgufType::u16:
-    case GgufType::i16: return 2;
+    case GgufType::i16:
+      return 2;
     case GgufType::u32:
     case GgufType::i32:
-    case GgufType::f32: return 4;
+    case GgufType::f32:
+      return 4;
     case GgufType::u64:
     case GgufType::i64:
-    case GgufType::f64: return 8;
-    default: return 0;
+    case GgufType::f64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -84,23 +91,26 @@ class Parser {
     const auto version = reader_.read<std::uint32_t>();
     if (!version) return ends("the version");
     if ((*version & 0xffffU) == 0 && *version != 0)
-      return fail(ErrorCode::unsupported, "gguf: the file is big-endian (version reads " + number(*version) + ")",
-                  source_);
+      return fail(ErrorCode::unsupported,
+                  "gguf: the file is big-endian (version reads " + number(*version) + ")", source_);
     if (*version != 2 && *version != 3)
-      return fail(ErrorCode::unsupported, "gguf: version " + number(*version) + ", versions 2 and 3 are read",
-                  source_);
+      return fail(ErrorCode::unsupported,
+                  "gguf: version " + number(*version) + ", versions 2 and 3 are read", source_);
     part_.version = *version;
     const auto tensors = reader_.read<std::uint64_t>();
     const auto metadata = reader_.read<std::uint64_t>();
     if (!tensors || !metadata) return ends("the header");
     tensor_count_ = *tensors;
     metadata_count_ = *metadata;
-    if (metadata_count_ > kMaxMetadata || metadata_count_ > reader_.remaining() / kLeastMetadataBytes)
+    if (metadata_count_ > kMaxMetadata ||
+        metadata_count_ > reader_.remaining() / kLeastMetadataBytes)
       return corrupt(number(metadata_count_) + " metadata entries cannot fit in a file of " +
-                     number(bytes_.size()) + " bytes (at most " + number(kMaxMetadata) + " are read)");
+                     number(bytes_.size()) + " bytes (at most " + number(kMaxMetadata) +
+                     " are read)");
     if (tensor_count_ > kMaxTensors || tensor_count_ > reader_.remaining() / kLeastTensorBytes)
-      return corrupt(number(tensor_count_) + " tensors cannot fit in a file of " + number(bytes_.size()) +
-                     " bytes (at most " + number(kMaxTensors) + " are read)");
+      return corrupt(number(tensor_count_) + " tensors cannot fit in a file of " +
+                     number(bytes_.size()) + " bytes (at most " + number(kMaxTensors) +
+                     " are read)");
     return {};
   }
 
@@ -109,7 +119,8 @@ class Parser {
     const auto length = reader_.read<std::uint64_t>();
     if (!length) return ends(what);
     if (*length == 0 || *length > kMaxKeyBytes)
-      return corrupt(what + ": a key of " + number(*length) + " bytes, allowed are 1 to " + number(kMaxKeyBytes));
+      return corrupt(what + ": a key of " + number(*length) + " bytes, allowed are 1 to " +
+                     number(kMaxKeyBytes));
     const auto bytes = reader_.take(*length);
     if (!bytes) return ends("the key of " + what);
     const std::string_view key(reinterpret_cast<const char*>(bytes->data()), bytes->size());
@@ -136,21 +147,42 @@ class Parser {
     value.type = static_cast<GgufType>(raw);
     bool complete = true;
     switch (value.type) {
-      case GgufType::u8: complete = scalar<std::uint8_t, std::uint64_t>(value); break;
-      case GgufType::i8: complete = scalar<std::int8_t, std::int64_t>(value); break;
-      case GgufType::u16: complete = scalar<std::uint16_t, std::uint64_t>(value); break;
-      case GgufType::i16: complete = scalar<std::int16_t, std::int64_t>(value); break;
-      case GgufType::u32: complete = scalar<std::uint32_t, std::uint64_t>(value); break;
-      case GgufType::i32: complete = scalar<std::int32_t, std::int64_t>(value); break;
-      case GgufType::u64: complete = scalar<std::uint64_t, std::uint64_t>(value); break;
-      case GgufType::i64: complete = scalar<std::int64_t, std::int64_t>(value); break;
-      case GgufType::f32: complete = scalar<float, double>(value); break;
-      case GgufType::f64: complete = scalar<double, double>(value); break;
+      case GgufType::u8:
+        complete = scalar<std::uint8_t, std::uint64_t>(value);
+        break;
+      case GgufType::i8:
+        complete = scalar<std::int8_t, std::int64_t>(value);
+        break;
+      case GgufType::u16:
+        complete = scalar<std::uint16_t, std::uint64_t>(value);
+        break;
+      case GgufType::i16:
+        complete = scalar<std::int16_t, std::int64_t>(value);
+        break;
+      case GgufType::u32:
+        complete = scalar<std::uint32_t, std::uint64_t>(value);
+        break;
+      case GgufType::i32:
+        complete = scalar<std::int32_t, std::int64_t>(value);
+        break;
+      case GgufType::u64:
+        complete = scalar<std::uint64_t, std::uint64_t>(value);
+        break;
+      case GgufType::i64:
+        complete = scalar<std::int64_t, std::int64_t>(value);
+        break;
+      case GgufType::f32:
+        complete = scalar<float, double>(value);
+        break;
+      case GgufType::f64:
+        complete = scalar<double, double>(value);
+        break;
       case GgufType::boolean: {
         const auto flag = reader_.read<std::uint8_t>();
         complete = flag.has_value();
         if (flag && *flag > 1)
-          return corrupt("key " + quote_name(key) + ": " + number(*flag) + " is no boolean (0 or 1)");
+          return corrupt("key " + quote_name(key) + ": " + number(*flag) +
+                         " is no boolean (0 or 1)");
         if (flag) value.value = *flag == 1;
         break;
       }
@@ -160,7 +192,8 @@ class Parser {
         if (text) value.value = *text;
         break;
       }
-      case GgufType::array: return read_array(key, value);
+      case GgufType::array:
+        return read_array(key, value);
     }
     if (!complete) return ends("the value of key " + quote_name(key));
     return {};
@@ -174,16 +207,19 @@ class Parser {
       return corrupt("key " + quote_name(key) + ": unknown array element type " + number(*raw));
     const auto type = static_cast<GgufType>(*raw);
     if (type == GgufType::array)
-      return fail(ErrorCode::unsupported, "gguf: key " + quote_name(key) + ": an array of arrays is not supported",
+      return fail(ErrorCode::unsupported,
+                  "gguf: key " + quote_name(key) + ": an array of arrays is not supported",
                   source_);
     const std::uint64_t least = type == GgufType::string ? 8 : element_bytes(type);
     if (*count > reader_.remaining() / least)
-      return corrupt("key " + quote_name(key) + ": " + number(*count) + " array elements, but the file has only " +
-                     number(reader_.remaining()) + " bytes left");
+      return corrupt("key " + quote_name(key) + ": " + number(*count) +
+                     " array elements, but the file has only " + number(reader_.remaining()) +
+                     " bytes left");
     const std::uint64_t start = reader_.position();
     if (type == GgufType::string) {
       for (std::uint64_t i = 0; i < *count; ++i)
-        if (!reader_.read_string()) return ends("string " + number(i) + " of key " + quote_name(key));
+        if (!reader_.read_string())
+          return ends("string " + number(i) + " of key " + quote_name(key));
     } else {
       reader_.take(*count * least);  // checked above
     }
@@ -196,7 +232,8 @@ class Parser {
     const GgufValue* value = part_.get("general.alignment");
     if (value == nullptr) return {};
     if (value->type != GgufType::u32)
-      return corrupt("key \"general.alignment\" has type " + std::string(to_string(value->type)) + ", not u32");
+      return corrupt("key \"general.alignment\" has type " + std::string(to_string(value->type)) +
+                     ", not u32");
     const auto alignment = static_cast<std::uint64_t>(*value->as_integer());
     if (alignment == 0 || (alignment & (alignment - 1)) != 0)
       return corrupt("general.alignment is " + number(alignment) + ", not a power of two");
@@ -209,8 +246,8 @@ class Parser {
     const auto length = reader_.read<std::uint64_t>();
     if (!length) return ends(what);
     if (*length == 0 || *length > kMaxNameBytes)
-      return corrupt("tensor " + number(i) + ": a name of " + number(*length) + " bytes, allowed are 1 to " +
-                     number(kMaxNameBytes));
+      return corrupt("tensor " + number(i) + ": a name of " + number(*length) +
+                     " bytes, allowed are 1 to " + number(kMaxNameBytes));
     const auto bytes = reader_.take(*length);
     if (!bytes) return ends(what);
     TensorInfo info;
@@ -219,7 +256,8 @@ class Parser {
     const auto dims = reader_.read<std::uint32_t>();
     if (!dims) return ends(what);
     if (*dims > kMaxDims)
-      return corrupt(tensor + ": " + number(*dims) + " dimensions, at most " + number(kMaxDims) + " are allowed");
+      return corrupt(tensor + ": " + number(*dims) + " dimensions, at most " + number(kMaxDims) +
+                     " are allowed");
     for (std::uint32_t d = 0; d < *dims; ++d) {
       const auto extent = reader_.read<std::uint64_t>();
       if (!extent) return ends(what);
@@ -232,7 +270,8 @@ class Parser {
     if (!offset) return ends(what);
     info.type = *raw < 1000 ? dtype_info(static_cast<DType>(*raw)) : nullptr;
     if (info.type == nullptr)
-      return fail(ErrorCode::unsupported, "gguf: " + tensor + ": unknown type " + number(*raw), source_);
+      return fail(ErrorCode::unsupported, "gguf: " + tensor + ": unknown type " + number(*raw),
+                  source_);
     info.offset = *offset;
     return check_size(std::move(info));
   }
@@ -242,14 +281,15 @@ class Parser {
     const std::uint64_t row = info.shape.empty() ? 1 : info.shape.front();
     if (row % info.type->block_values != 0)
       return corrupt(tensor + ": rows of " + number(row) + " values are no multiple of " +
-                     std::string(info.type->name) + "'s block of " + number(info.type->block_values));
+                     std::string(info.type->name) + "'s block of " +
+                     number(info.type->block_values));
     std::ranges::reverse(info.shape);  // outermost first from here on
     const auto size = tensor_bytes(*info.type, info.shape);
     if (!size || *size > INT64_MAX) return corrupt(tensor + ": its size overflows 64 bits");
     info.bytes = *size;
     if (info.offset % part_.alignment != 0)
-      return corrupt(tensor + ": offset " + number(info.offset) + " is no multiple of the alignment " +
-                     number(part_.alignment));
+      return corrupt(tensor + ": offset " + number(info.offset) +
+                     " is no multiple of the alignment " + number(part_.alignment));
     if (!names_.insert(info.name).second) return corrupt(tensor + " occurs twice");
     infos_.push_back(std::move(info));
     return {};
@@ -264,7 +304,8 @@ class Parser {
       const auto end = begin ? checked_add(*begin, info.bytes) : std::nullopt;
       if (!end || *end > bytes_.size())
         return corrupt("tensor " + quote_name(info.name) + ": data ends at byte " +
-                       (end ? number(*end) : "beyond 2^64") + ", file has " + number(bytes_.size()));
+                       (end ? number(*end) : "beyond 2^64") + ", file has " +
+                       number(bytes_.size()));
       part_.tensors.push_back({std::string(info.name), info.type->type, info.shape,
                                bytes_.subspan(*begin, info.bytes)});
     }
@@ -278,8 +319,9 @@ class Parser {
     std::ranges::sort(order, {}, &TensorInfo::offset);
     for (std::size_t i = 1; i < order.size(); ++i)
       if (order[i]->offset < order[i - 1]->offset + order[i - 1]->bytes)
-        return corrupt("tensor " + quote_name(order[i]->name) + ": offset " + number(order[i]->offset) +
-                       " lies inside tensor " + quote_name(order[i - 1]->name));
+        return corrupt("tensor " + quote_name(order[i]->name) + ": offset " +
+                       number(order[i]->offset) + " lies inside tensor " +
+                       quote_name(order[i - 1]->name));
     return {};
   }
 

@@ -32,19 +32,32 @@ std::optional<std::vector<std::int64_t>> unsigned_values(std::span<const std::by
 
 std::string_view to_string(GgufType type) noexcept {
   switch (type) {
-    case GgufType::u8: return "u8";
-    case GgufType::i8: return "i8";
-    case GgufType::u16: return "u16";
-    case GgufType::i16: return "i16";
-    case GgufType::u32: return "u32";
-    case GgufType::i32: return "i32";
-    case GgufType::f32: return "f32";
-    case GgufType::boolean: return "bool";
-    case GgufType::string: return "string";
-    case GgufType::array: return "array";
-    case GgufType::u64: return "u64";
-    case GgufType::i64: return "i64";
-    case GgufType::f64: return "f64";
+    case GgufType::u8:
+      return "u8";
+    case GgufType::i8:
+      return "i8";
+    case GgufType::u16:
+      return "u16";
+    case GgufType::i16:
+      return "i16";
+    case GgufType::u32:
+      return "u32";
+    case GgufType::i32:
+      return "i32";
+    case GgufType::f32:
+      return "f32";
+    case GgufType::boolean:
+      return "bool";
+    case GgufType::string:
+      return "string";
+    case GgufType::array:
+      return "array";
+    case GgufType::u64:
+      return "u64";
+    case GgufType::i64:
+      return "i64";
+    case GgufType::f64:
+      return "f64";
   }
   return "unknown";
 }
@@ -54,16 +67,26 @@ GgufArray::GgufArray(GgufType element_type, std::uint64_t count, std::span<const
 
 std::optional<std::vector<std::int64_t>> GgufArray::integers() const {
   switch (element_type_) {
-    case GgufType::u8: return widen<std::int64_t, std::uint8_t>(bytes_, count_);
-    case GgufType::i8: return widen<std::int64_t, std::int8_t>(bytes_, count_);
-    case GgufType::u16: return widen<std::int64_t, std::uint16_t>(bytes_, count_);
-    case GgufType::i16: return widen<std::int64_t, std::int16_t>(bytes_, count_);
-    case GgufType::u32: return widen<std::int64_t, std::uint32_t>(bytes_, count_);
-    case GgufType::i32: return widen<std::int64_t, std::int32_t>(bytes_, count_);
-    case GgufType::i64: return widen<std::int64_t, std::int64_t>(bytes_, count_);
-    case GgufType::u64: return unsigned_values(bytes_, count_);
-    case GgufType::boolean: return widen<std::int64_t, std::uint8_t>(bytes_, count_);
-    default: return std::nullopt;
+    case GgufType::u8:
+      return widen<std::int64_t, std::uint8_t>(bytes_, count_);
+    case GgufType::i8:
+      return widen<std::int64_t, std::int8_t>(bytes_, count_);
+    case GgufType::u16:
+      return widen<std::int64_t, std::uint16_t>(bytes_, count_);
+    case GgufType::i16:
+      return widen<std::int64_t, std::int16_t>(bytes_, count_);
+    case GgufType::u32:
+      return widen<std::int64_t, std::uint32_t>(bytes_, count_);
+    case GgufType::i32:
+      return widen<std::int64_t, std::int32_t>(bytes_, count_);
+    case GgufType::i64:
+      return widen<std::int64_t, std::int64_t>(bytes_, count_);
+    case GgufType::u64:
+      return unsigned_values(bytes_, count_);
+    case GgufType::boolean:
+      return widen<std::int64_t, std::uint8_t>(bytes_, count_);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -108,6 +131,8 @@ std::optional<std::string_view> GgufValue::as_string() const {
   return std::nullopt;
 }
 
-const GgufArray* GgufValue::as_array() const { return std::get_if<GgufArray>(&value); }
+const GgufArray* GgufValue::as_array() const {
+  return std::get_if<GgufArray>(&value);
+}
 
 }  // namespace inference::model

@@ -21,8 +21,9 @@ namespace {
 
 constexpr std::size_t kIndexFrom = 16;  ///< smaller objects are searched from front to back
 
-/// Integers too large for 64 bits are valid JSON (`"model_max_length": 1000000000000000019884624838656`),
-/// and the parser refuses them; as a double they pass. Gives the text with an exponent behind each.
+/// Integers too large for 64 bits are valid JSON (`"model_max_length":
+/// 1000000000000000019884624838656`), and the parser refuses them; as a double they pass. Gives the
+/// text with an exponent behind each.
 std::string widen_big_integers(std::string_view text) {
   constexpr std::string_view kMostU64 = "18446744073709551615";
   constexpr std::string_view kLeastI64 = "9223372036854775808";
@@ -46,9 +47,10 @@ std::string widen_big_integers(std::string_view text) {
     const std::string_view digits = text.substr(i, end - i);
     const bool negative = i > 0 && text[i - 1] == '-';
     const std::string_view most = negative ? kLeastI64 : kMostU64;
-    const bool whole = end == text.size() || (text[end] != '.' && text[end] != 'e' && text[end] != 'E');
-    const bool fraction = i > 0 && (text[i - 1] == '.' || text[i - 1] == 'e' || text[i - 1] == 'E' ||
-                                    text[i - 1] == '+');
+    const bool whole =
+        end == text.size() || (text[end] != '.' && text[end] != 'e' && text[end] != 'E');
+    const bool fraction = i > 0 && (text[i - 1] == '.' || text[i - 1] == 'e' ||
+                                    text[i - 1] == 'E' || text[i - 1] == '+');
     out += digits;
     if (whole && !fraction && digits.front() != '0' &&
         (digits.size() > most.size() || (digits.size() == most.size() && digits > most)))
@@ -69,15 +71,22 @@ class Converter {
   /// Depth is bounded by the parser's own limit.
   Result<Json> convert(simdjson::dom::element element) {  // NOLINT(misc-no-recursion)
     switch (element.type()) {
-      case simdjson::dom::element_type::ARRAY: return array(element.get_array().value_unsafe());
-      case simdjson::dom::element_type::OBJECT: return object(element.get_object().value_unsafe());
-      case simdjson::dom::element_type::INT64: return Json(element.get_int64().value_unsafe());
-      case simdjson::dom::element_type::UINT64: return Json(element.get_uint64().value_unsafe());
-      case simdjson::dom::element_type::DOUBLE: return Json(element.get_double().value_unsafe());
-      case simdjson::dom::element_type::BOOL: return Json(element.get_bool().value_unsafe());
+      case simdjson::dom::element_type::ARRAY:
+        return array(element.get_array().value_unsafe());
+      case simdjson::dom::element_type::OBJECT:
+        return object(element.get_object().value_unsafe());
+      case simdjson::dom::element_type::INT64:
+        return Json(element.get_int64().value_unsafe());
+      case simdjson::dom::element_type::UINT64:
+        return Json(element.get_uint64().value_unsafe());
+      case simdjson::dom::element_type::DOUBLE:
+        return Json(element.get_double().value_unsafe());
+      case simdjson::dom::element_type::BOOL:
+        return Json(element.get_bool().value_unsafe());
       case simdjson::dom::element_type::STRING:
         return Json(std::string(element.get_string().value_unsafe()));
-      case simdjson::dom::element_type::NULL_VALUE: return Json();
+      case simdjson::dom::element_type::NULL_VALUE:
+        return Json();
     }
     return broken(source_, "unexpected element");
   }
@@ -112,7 +121,8 @@ class Converter {
     keys.reserve(members.size());
     for (const auto& member : members) keys.push_back(&member.first);
     std::ranges::sort(keys, [](const auto* a, const auto* b) { return *a < *b; });
-    const auto twice = std::ranges::adjacent_find(keys, [](const auto* a, const auto* b) { return *a == *b; });
+    const auto twice =
+        std::ranges::adjacent_find(keys, [](const auto* a, const auto* b) { return *a == *b; });
     return twice == keys.end() ? nullptr : *twice;
   }
 
@@ -123,7 +133,8 @@ class Converter {
 Result<Json> parse(std::string_view text, std::string_view source, JsonLimits limits) {
   simdjson::dom::parser parser;
   // The parser counts the document itself as a level.
-  const auto allocated = parser.allocate(std::max<std::size_t>(text.size(), 64), limits.max_depth + 1);
+  const auto allocated =
+      parser.allocate(std::max<std::size_t>(text.size(), 64), limits.max_depth + 1);
   if (allocated != simdjson::SUCCESS) return broken(source, "the text is too large to read");
   std::string widened;
   simdjson::dom::element root;
@@ -175,7 +186,9 @@ std::optional<double> Json::as_double() const {
   return std::nullopt;
 }
 
-const std::string* Json::as_string() const { return std::get_if<std::string>(&value_); }
+const std::string* Json::as_string() const {
+  return std::get_if<std::string>(&value_);
+}
 
 const Json::Array* Json::as_array() const {
   const auto* value = std::get_if<std::shared_ptr<const Array>>(&value_);
@@ -197,7 +210,8 @@ const Json* Json::find(std::string_view key) const {
     return nullptr;
   }
   const auto behind = std::ranges::upper_bound(
-      node.sorted, key, {}, [&](std::uint32_t i) -> std::string_view { return node.members[i].first; });
+      node.sorted, key, {},
+      [&](std::uint32_t i) -> std::string_view { return node.members[i].first; });
   if (behind == node.sorted.begin() || node.members[*(behind - 1)].first != key) return nullptr;
   return &node.members[*(behind - 1)].second;
 }
@@ -206,7 +220,8 @@ Result<Json> parse_json(std::string_view text, std::string_view source, JsonLimi
   try {
     return parse(text, source, limits);
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "json: no memory left for the document", std::string(source));
+    return fail(ErrorCode::out_of_memory, "json: no memory left for the document",
+                std::string(source));
   }
 }
 

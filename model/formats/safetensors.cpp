@@ -32,12 +32,12 @@ namespace {
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 constexpr std::size_t kMaxHeaderDepth = 128;            // likewise
 
-constexpr DType kTypes[] = {DType::boolean,    DType::f4,      DType::f6_e2m3,     DType::f6_e3m2,
-                            DType::u8,         DType::i8,      DType::f8_e5m2,     DType::f8_e4m3,
-                            DType::f8_e8m0,    DType::i16,     DType::f8_e4m3fnuz, DType::f8_e5m2fnuz,
-                            DType::u16,        DType::f16,     DType::bf16,        DType::i32,
-                            DType::u32,        DType::f32,     DType::c64,         DType::f64,
-                            DType::i64,        DType::u64};
+constexpr DType kTypes[] = {DType::boolean, DType::f4,  DType::f6_e2m3,     DType::f6_e3m2,
+                            DType::u8,      DType::i8,  DType::f8_e5m2,     DType::f8_e4m3,
+                            DType::f8_e8m0, DType::i16, DType::f8_e4m3fnuz, DType::f8_e5m2fnuz,
+                            DType::u16,     DType::f16, DType::bf16,        DType::i32,
+                            DType::u32,     DType::f32, DType::c64,         DType::f64,
+                            DType::i64,     DType::u64};
 
 std::unexpected<Error> corrupt(const std::string& source, std::string message) {
   return fail(ErrorCode::corrupt_data, "safetensors: " + std::move(message), source);
@@ -63,22 +63,26 @@ struct Fields {
 
 class HeaderReader {
  public:
-  HeaderReader(std::span<const std::byte> bytes, const std::string& source) : bytes_(bytes), source_(source) {}
+  HeaderReader(std::span<const std::byte> bytes, const std::string& source)
+      : bytes_(bytes), source_(source) {}
 
   Result<std::vector<TensorView>> read(std::map<std::string, std::string>& metadata) {
     std::uint64_t length = 0;
     if (bytes_.size() < sizeof length)
-      return corrupt(source_, "the file has " + std::to_string(bytes_.size()) + " bytes, the header's length alone has 8");
+      return corrupt(source_, "the file has " + std::to_string(bytes_.size()) +
+                                  " bytes, the header's length alone has 8");
     std::memcpy(&length, bytes_.data(), sizeof length);
     if (length > kMaxHeaderBytes)
       return corrupt(source_, "a header of " + std::to_string(length) + " bytes, at most " +
                                   std::to_string(kMaxHeaderBytes) + " are allowed");
     if (length > bytes_.size() - sizeof length)
-      return corrupt(source_, "a header of " + std::to_string(length) + " bytes, but the file has only " +
-                                  std::to_string(bytes_.size()));
-    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + sizeof length, length);
+      return corrupt(source_, "a header of " + std::to_string(length) +
+                                  " bytes, but the file has only " + std::to_string(bytes_.size()));
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + sizeof length,
+                                length);
     data_ = bytes_.subspan(sizeof length + length);
-    auto header = parse_json(text, source_, {.max_depth = kMaxHeaderDepth, .keep_duplicate_keys = true});
+    auto header =
+        parse_json(text, source_, {.max_depth = kMaxHeaderDepth, .keep_duplicate_keys = true});
     if (!header) return std::unexpected(std::move(header.error()));
     const Json::Object* members = header->as_object();
     if (members == nullptr) return corrupt(source_, "the header is no JSON object");
@@ -136,7 +140,8 @@ class HeaderReader {
                           : key == "data_offsets" ? &fields.offsets
                                                   : nullptr;
       if (slot == nullptr) continue;
-      if (*slot != nullptr) return corrupt(source_, tensor + ": " + quote_name(key) + " occurs twice");
+      if (*slot != nullptr)
+        return corrupt(source_, tensor + ": " + quote_name(key) + " occurs twice");
       *slot = &field;
     }
     if (fields.dtype == nullptr || fields.shape == nullptr || fields.offsets == nullptr)
@@ -152,7 +157,8 @@ class HeaderReader {
     if (type == nullptr) return corrupt(source_, tensor + ": dtype is no string");
     const auto* known = std::ranges::find(kTypes, *type, [](DType t) { return to_string(t); });
     if (known == std::end(kTypes))
-      return fail(ErrorCode::unsupported, "safetensors: " + tensor + ": unknown dtype " + quote_name(*type), source_);
+      return fail(ErrorCode::unsupported,
+                  "safetensors: " + tensor + ": unknown dtype " + quote_name(*type), source_);
     out.dtype = *known;
     const Json::Array* shape = fields->shape->as_array();
     if (shape == nullptr) return corrupt(source_, tensor + ": shape is no list");
@@ -162,7 +168,8 @@ class HeaderReader {
       out.shape.push_back(*extent);
     }
     const Json::Array* offsets = fields->offsets->as_array();
-    const auto begin = offsets != nullptr && offsets->size() == 2 ? size_value((*offsets)[0]) : std::nullopt;
+    const auto begin =
+        offsets != nullptr && offsets->size() == 2 ? size_value((*offsets)[0]) : std::nullopt;
     const auto end = begin ? size_value((*offsets)[1]) : std::nullopt;
     if (!end) return corrupt(source_, tensor + ": data_offsets are no pair of sizes");
     range = {*begin, *end};
@@ -181,22 +188,24 @@ class HeaderReader {
       const std::string name = "tensor " + quote_name(tensor.name);
       if (range.begin != position || range.end < range.begin)
         return corrupt(source_, name + ": data_offsets [" + std::to_string(range.begin) + ", " +
-                                    std::to_string(range.end) + "], expected to start at " + std::to_string(position));
+                                    std::to_string(range.end) + "], expected to start at " +
+                                    std::to_string(position));
       const auto size = tensor_bytes(*dtype_info(tensor.dtype), tensor.shape);
       if (!size) return corrupt(source_, name + ": its size overflows or ends inside a byte");
       if (*size != range.end - range.begin)
-        return corrupt(source_, name + ": data_offsets hold " + std::to_string(range.end - range.begin) +
+        return corrupt(source_, name + ": data_offsets hold " +
+                                    std::to_string(range.end - range.begin) +
                                     " bytes, dtype and shape need " + std::to_string(*size));
       if (range.end > data_.size())
-        return corrupt(source_, name + ": data ends at byte " + std::to_string(range.end) + " of the data, which has " +
-                                    std::to_string(data_.size()));
+        return corrupt(source_, name + ": data ends at byte " + std::to_string(range.end) +
+                                    " of the data, which has " + std::to_string(data_.size()));
       tensor.bytes = data_.subspan(range.begin, *size);
       position = range.end;
       out.push_back(std::move(tensor));
     }
     if (position != data_.size())
-      return corrupt(source_, "the tensors end at byte " + std::to_string(position) + " of the data, which has " +
-                                  std::to_string(data_.size()));
+      return corrupt(source_, "the tensors end at byte " + std::to_string(position) +
+                                  " of the data, which has " + std::to_string(data_.size()));
     return out;
   }
 
@@ -208,7 +217,8 @@ class HeaderReader {
 
 /// A file name from an index must stay in the index's folder.
 bool is_plain_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
 }
 
 }  // namespace
@@ -218,7 +228,8 @@ SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
 SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
 SafetensorsFile::~SafetensorsFile() = default;
 
-Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes, std::string source) {
+Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
+                                               std::string source) {
   try {
     auto state = std::make_unique<State>();
     state->path = std::move(source);
@@ -229,7 +240,8 @@ Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
     state->build_index();
     return SafetensorsFile(std::move(state));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "safetensors: no memory left for the header", std::move(source));
+    return fail(ErrorCode::out_of_memory, "safetensors: no memory left for the header",
+                std::move(source));
   }
 }
 
@@ -251,8 +263,10 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
   if (fs::exists(index, ignored)) return open_index(index);
   // Lets the system say why when the folder itself cannot be read.
   auto missing = platform::MappedFile::open(single);
-  if (!missing && missing.error().code != ErrorCode::not_found) return std::unexpected(missing.error());
-  return fail(ErrorCode::not_found, "the folder has neither model.safetensors nor model.safetensors.index.json", path);
+  if (!missing && missing.error().code != ErrorCode::not_found)
+    return std::unexpected(missing.error());
+  return fail(ErrorCode::not_found,
+              "the folder has neither model.safetensors nor model.safetensors.index.json", path);
 }
 
 Result<SafetensorsFile> SafetensorsFile::open_index(const std::string& path) {
@@ -264,9 +278,11 @@ Result<SafetensorsFile> SafetensorsFile::open_index(const std::string& path) {
 
   std::map<std::string, std::set<std::string_view>> shards;
   for (const auto& [tensor, file] : *weights) {
-    if (file.as_string() == nullptr) return corrupt(path, "weight_map: the file of " + quote_name(tensor) + " is no string");
+    if (file.as_string() == nullptr)
+      return corrupt(path, "weight_map: the file of " + quote_name(tensor) + " is no string");
     if (!is_plain_name(*file.as_string()))
-      return corrupt(path, "weight_map: " + quote_name(*file.as_string()) + " is no file name in the model's folder");
+      return corrupt(path, "weight_map: " + quote_name(*file.as_string()) +
+                               " is no file name in the model's folder");
     shards[*file.as_string()].insert(tensor);
   }
   auto state = std::make_unique<State>();
@@ -278,8 +294,10 @@ Result<SafetensorsFile> SafetensorsFile::open_index(const std::string& path) {
     State& part = *shard->state_;
     for (const std::string_view name : wanted)
       if (shard->find(name) == nullptr)
-        return fail(ErrorCode::not_found, "safetensors: tensor " + quote_name(name) + " is missing, the index says it is here",
-                    part.path);
+        return fail(
+            ErrorCode::not_found,
+            "safetensors: tensor " + quote_name(name) + " is missing, the index says it is here",
+            part.path);
     if (state->files.empty()) state->metadata = std::move(part.metadata);
     for (TensorView& tensor : part.tensors) {
       if (!wanted.contains(tensor.name)) continue;
@@ -292,9 +310,15 @@ Result<SafetensorsFile> SafetensorsFile::open_index(const std::string& path) {
   return SafetensorsFile(std::move(state));
 }
 
-const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return state_->metadata; }
-const std::string& SafetensorsFile::path() const { return state_->path; }
-std::span<const TensorView> SafetensorsFile::tensors() const { return state_->tensors; }
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
+  return state_->metadata;
+}
+const std::string& SafetensorsFile::path() const {
+  return state_->path;
+}
+std::span<const TensorView> SafetensorsFile::tensors() const {
+  return state_->tensors;
+}
 
 const TensorView* SafetensorsFile::find(std::string_view name) const {
   const auto at = state_->index.find(name);

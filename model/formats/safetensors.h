@@ -13,11 +13,10 @@ namespace inference::model {
 /// Accepts exactly what the reference implementation accepts. Views live as long as the object.
 class SafetensorsFile final : public TensorSource {
  public:
-  /// A .safetensors file, or a folder with model.safetensors or model.safetensors.index.json. A shard
-  /// named in the index must lie in the folder itself.
+  /// A .safetensors file, or a folder with model.safetensors or model.safetensors.index.json. A
+  /// shard named in the index must lie in the folder itself.
   static Result<SafetensorsFile> open(const std::string& path);
   static Result<SafetensorsFile> parse(std::span<const std::byte> bytes, std::string source);
-
 
   SafetensorsFile(SafetensorsFile&&) noexcept;
   SafetensorsFile& operator=(SafetensorsFile&&) noexcept;

@@ -8,7 +8,8 @@
 namespace inference::model {
 namespace {
 
-constexpr std::size_t kHeaderAlignment = 8;  // the data begins at a multiple, as the reference writes it
+constexpr std::size_t kHeaderAlignment =
+    8;  // the data begins at a multiple, as the reference writes it
 
 void append_string(std::string& out, std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
@@ -34,7 +35,8 @@ void append_tensor(std::string& out, const SafetensorsEntry& entry, std::uint64_
   out += ",\"shape\":[";
   for (std::size_t i = 0; i < entry.shape.size(); ++i)
     out += (i == 0 ? "" : ",") + std::to_string(entry.shape[i]);
-  out += "],\"data_offsets\":[" + std::to_string(begin) + ',' + std::to_string(begin + entry.bytes.size()) + "]}";
+  out += "],\"data_offsets\":[" + std::to_string(begin) + ',' +
+         std::to_string(begin + entry.bytes.size()) + "]}";
 }
 
 }  // namespace
@@ -56,9 +58,12 @@ Status write_safetensors(const std::string& path, std::span<const SafetensorsEnt
   std::uint64_t data_bytes = 0;
   for (const SafetensorsEntry& entry : entries) {
     const DTypeInfo* type = dtype_info(entry.dtype);
-    if (type == nullptr || type->quantized || tensor_bytes(*type, entry.shape) != entry.bytes.size())
-      return fail(ErrorCode::invalid_argument, "safetensors: tensor " + quote_name(entry.name) + " cannot be written: " +
-                      std::to_string(entry.bytes.size()) + " bytes do not match its type and shape", path);
+    if (type == nullptr || type->quantized ||
+        tensor_bytes(*type, entry.shape) != entry.bytes.size())
+      return fail(ErrorCode::invalid_argument,
+                  "safetensors: tensor " + quote_name(entry.name) + " cannot be written: " +
+                      std::to_string(entry.bytes.size()) + " bytes do not match its type and shape",
+                  path);
     if (header.size() > 1) header += ',';
     append_tensor(header, entry, data_bytes);
     data_bytes += entry.bytes.size();

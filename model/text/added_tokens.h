@@ -43,7 +43,8 @@ class AddedTokens {
     ByteRange range;
     const AddedToken* token;
   };
-  bool find_at(std::string_view text, std::size_t at, std::size_t from, const EncodeOptions& options, Match& out) const;
+  bool find_at(std::string_view text, std::size_t at, std::size_t from,
+               const EncodeOptions& options, Match& out) const;
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<std::uint64_t, std::uint32_t> edges_;  // (node, byte) -> node

@@ -10,7 +10,8 @@ namespace inference::model {
 namespace {
 
 std::uint64_t pair_key(TokenId a, TokenId b) {
-  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32) | static_cast<std::uint32_t>(b);
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32) |
+         static_cast<std::uint32_t>(b);
 }
 
 constexpr std::int32_t kNone = -1;
@@ -27,25 +28,29 @@ struct Symbol {
 BpeModel::BpeModel(Vocabulary vocabulary, BpeOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {}
 
-Result<std::unique_ptr<SubwordModel>> BpeModel::create(Vocabulary vocabulary,
-                                                       const std::vector<std::pair<std::string, std::string>>& merges,
-                                                       BpeOptions options) {
+Result<std::unique_ptr<SubwordModel>> BpeModel::create(
+    Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+    BpeOptions options) {
   std::unique_ptr<BpeModel> model(new BpeModel(std::move(vocabulary), std::move(options)));
   if (!model->options_.unknown.empty()) model->unknown_ = model->find(model->options_.unknown);
   model->merges_.reserve(merges.size());
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
-    const std::string_view tail = right.starts_with(model->options_.continuing_prefix)
-                                      ? std::string_view(right).substr(model->options_.continuing_prefix.size())
-                                      : std::string_view(right);
+    const std::string_view tail =
+        right.starts_with(model->options_.continuing_prefix)
+            ? std::string_view(right).substr(model->options_.continuing_prefix.size())
+            : std::string_view(right);
     joined.assign(left).append(tail);
     const auto a = model->find(left);
     const auto b = model->find(right);
     const auto both = model->find(joined);
     if (!a || !b || !both)
       return fail(ErrorCode::corrupt_data, "merge " + std::to_string(rank) + ": token " +
-                                               quote_name(!a ? left : !b ? right : joined) + " is not in the vocabulary");
+                                               quote_name(!a   ? left
+                                                          : !b ? right
+                                                               : joined) +
+                                               " is not in the vocabulary");
     model->merges_.try_emplace(pair_key(*a, *b), Merge{static_cast<std::uint32_t>(rank), *both});
   }
   return model;
@@ -68,7 +73,8 @@ void BpeModel::characters(std::string_view piece, std::vector<TokenId>& out) con
     if (options_.byte_fallback) {
       std::vector<TokenId> bytes;
       for (const char c : name)
-        if (const auto id = find(byte_token_name(static_cast<unsigned char>(c)))) bytes.push_back(*id);
+        if (const auto id = find(byte_token_name(static_cast<unsigned char>(c))))
+          bytes.push_back(*id);
       if (bytes.size() == name.size()) {
         out.insert(out.end(), bytes.begin(), bytes.end());
         after_unknown = false;
@@ -92,7 +98,8 @@ Status BpeModel::tokenize(std::string_view piece, std::vector<TokenId>& out) con
   std::vector<Symbol> symbols;
   symbols.reserve(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i)
-    symbols.push_back({ids[i], static_cast<std::int32_t>(i) - 1, i + 1 < ids.size() ? static_cast<std::int32_t>(i) + 1 : kNone});
+    symbols.push_back({ids[i], static_cast<std::int32_t>(i) - 1,
+                       i + 1 < ids.size() ? static_cast<std::int32_t>(i) + 1 : kNone});
 
   // The lowest rank first, the leftmost of equals.
   struct Candidate {
@@ -109,7 +116,8 @@ Status BpeModel::tokenize(std::string_view piece, std::vector<TokenId>& out) con
     const Symbol& a = symbols[static_cast<std::size_t>(left)];
     const Symbol& b = symbols[static_cast<std::size_t>(a.next)];
     const auto merge = merges_.find(pair_key(a.id, b.id));
-    if (merge != merges_.end()) queue.push({merge->second.rank, left, a.id, b.id, merge->second.id});
+    if (merge != merges_.end())
+      queue.push({merge->second.rank, left, a.id, b.id, merge->second.id});
   };
   for (std::size_t i = 0; i + 1 < symbols.size(); ++i) consider(static_cast<std::int32_t>(i));
   while (!queue.empty()) {
@@ -126,12 +134,14 @@ Status BpeModel::tokenize(std::string_view piece, std::vector<TokenId>& out) con
     consider(a.previous);
     consider(best.left);
   }
-  for (std::int32_t i = symbols.empty() ? kNone : 0; i != kNone; i = symbols[static_cast<std::size_t>(i)].next)
+  for (std::int32_t i = symbols.empty() ? kNone : 0; i != kNone;
+       i = symbols[static_cast<std::size_t>(i)].next)
     out.push_back(symbols[static_cast<std::size_t>(i)].id);
   return {};
 }
 
-ScoredBpeModel::ScoredBpeModel(Vocabulary vocabulary, std::vector<float> scores, std::optional<TokenId> unknown)
+ScoredBpeModel::ScoredBpeModel(Vocabulary vocabulary, std::vector<float> scores,
+                               std::optional<TokenId> unknown)
     : vocabulary_(std::move(vocabulary)), scores_(std::move(scores)), unknown_(unknown) {}
 
 Status ScoredBpeModel::tokenize(std::string_view piece, std::vector<TokenId>& out) const {
@@ -171,7 +181,9 @@ Status ScoredBpeModel::tokenize(std::string_view piece, std::vector<TokenId>& ou
     queue.pop();
     Part& left = part(best.left);
     Part& right = part(best.right);
-    if (left.size == 0 || right.size == 0 || left.size + right.size != best.size || left.next != best.right) continue;
+    if (left.size == 0 || right.size == 0 || left.size + right.size != best.size ||
+        left.next != best.right)
+      continue;
     left.size = best.size;
     right.size = 0;
     left.next = right.next;

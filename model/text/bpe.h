@@ -23,13 +23,15 @@ struct BpeOptions {
 class BpeModel final : public SubwordModel {
  public:
   /// A merge of tokens that are not in the vocabulary is corrupt_data.
-  static Result<std::unique_ptr<SubwordModel>> create(Vocabulary vocabulary,
-                                                      const std::vector<std::pair<std::string, std::string>>& merges,
-                                                      BpeOptions options);
+  static Result<std::unique_ptr<SubwordModel>> create(
+      Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+      BpeOptions options);
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
   std::string_view token(TokenId id) const override { return vocabulary_.token(id); }
-  std::optional<TokenId> find(std::string_view token) const override { return vocabulary_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override {
+    return vocabulary_.find(token);
+  }
 
  private:
   struct Merge {
@@ -53,7 +55,9 @@ class ScoredBpeModel final : public SubwordModel {
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
   std::string_view token(TokenId id) const override { return vocabulary_.token(id); }
-  std::optional<TokenId> find(std::string_view token) const override { return vocabulary_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override {
+    return vocabulary_.find(token);
+  }
 
  private:
   Vocabulary vocabulary_;

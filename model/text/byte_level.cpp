@@ -10,7 +10,8 @@ namespace {
 
 /// Printable Latin-1 bytes stand for themselves, the others for 256, 257, … in order.
 constexpr bool printable(unsigned byte) {
-  return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) ||
+         (byte >= 0xae && byte <= 0xff);
 }
 
 struct Tables {

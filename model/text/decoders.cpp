@@ -33,7 +33,8 @@ std::unique_ptr<TokenDecoder> from_function(Function f) {
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   std::size_t at = 0;
-  for (std::size_t hit = text.find(from); !from.empty() && hit != std::string_view::npos; hit = text.find(from, at)) {
+  for (std::size_t hit = text.find(from); !from.empty() && hit != std::string_view::npos;
+       hit = text.find(from, at)) {
     out.append(text.substr(at, hit - at)).append(to);
     at = hit + from.size();
   }
@@ -116,7 +117,9 @@ class SentencePieceDecoder final : public TokenDecoder {
     for (const std::string& token : tokens) out += all.push(token);
     return {out + all.finish()};
   }
-  std::unique_ptr<TokenJoiner> joiner() const override { return std::make_unique<Joiner>(strip_first_); }
+  std::unique_ptr<TokenJoiner> joiner() const override {
+    return std::make_unique<Joiner>(strip_first_);
+  }
 
  private:
   class Joiner final : public TokenJoiner {
@@ -154,8 +157,9 @@ class SentencePieceDecoder final : public TokenDecoder {
 
 std::string clean_up(std::string text) {
   constexpr std::pair<std::string_view, std::string_view> kRules[] = {
-      {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},     {" ' ", "'"},
-      {" n't", "n't"}, {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   for (const auto& [from, to] : kRules) text = replace_all(text, from, to);
   return text;
 }
@@ -171,7 +175,8 @@ std::string text_of(const Json& json, std::string_view key) {
 
 class SequenceDecoder final : public TokenDecoder {
  public:
-  explicit SequenceDecoder(std::vector<std::unique_ptr<TokenDecoder>> parts) : parts_(std::move(parts)) {}
+  explicit SequenceDecoder(std::vector<std::unique_ptr<TokenDecoder>> parts)
+      : parts_(std::move(parts)) {}
   Tokens apply(Tokens tokens) const override {
     for (const auto& part : parts_) tokens = part->apply(std::move(tokens));
     return tokens;
@@ -184,19 +189,21 @@ class SequenceDecoder final : public TokenDecoder {
   std::vector<std::unique_ptr<TokenDecoder>> parts_;
 };
 
-/// The sequence that SentencePiece models are exported with: Replace ▁, ByteFallback, Fuse, and perhaps
-/// Strip one space in front. Recognised, since it can be joined bit by bit.
+/// The sequence that SentencePiece models are exported with: Replace ▁, ByteFallback, Fuse, and
+/// perhaps Strip one space in front. Recognised, since it can be joined bit by bit.
 std::unique_ptr<TokenDecoder> sentencepiece_sequence(const Json::Array& list) {
   if (list.size() < 3 || list.size() > 4) return nullptr;
   const Json* pattern = list[0].find("pattern");
   const bool replaces = text_of(list[0], "type") == "Replace" && pattern != nullptr &&
                         text_of(*pattern, "String") == kSpace && text_of(list[0], "content") == " ";
-  if (!replaces || text_of(list[1], "type") != "ByteFallback" || text_of(list[2], "type") != "Fuse") return nullptr;
+  if (!replaces || text_of(list[1], "type") != "ByteFallback" || text_of(list[2], "type") != "Fuse")
+    return nullptr;
   if (list.size() == 3) return make_sentencepiece_decoder(false);
   const Json* start = list[3].find("start");
   const Json* stop = list[3].find("stop");
-  const bool strips = text_of(list[3], "type") == "Strip" && text_of(list[3], "content") == " " && start != nullptr &&
-                      start->as_integer() == 1 && stop != nullptr && stop->as_integer() == 0;
+  const bool strips = text_of(list[3], "type") == "Strip" && text_of(list[3], "content") == " " &&
+                      start != nullptr && start->as_integer() == 1 && stop != nullptr &&
+                      stop->as_integer() == 0;
   return strips ? make_sentencepiece_decoder(true) : nullptr;
 }
 
@@ -217,7 +224,8 @@ Result<std::unique_ptr<TokenDecoder>> sequence_of(const Json& json) {  // NOLINT
 Result<std::unique_ptr<TokenDecoder>> strip_of(const Json& json) {
   const auto count = [&](const char* key) {
     const Json* value = json.find(key);
-    return value != nullptr ? static_cast<std::size_t>(std::clamp<std::int64_t>(value->as_integer().value_or(0), 0, 1 << 20))
+    return value != nullptr ? static_cast<std::size_t>(std::clamp<std::int64_t>(
+                                  value->as_integer().value_or(0), 0, 1 << 20))
                             : std::size_t{0};
   };
   const std::string content = text_of(json, "content");
@@ -225,7 +233,8 @@ Result<std::unique_ptr<TokenDecoder>> strip_of(const Json& json) {
   const std::size_t stop = count("stop");
   return from_function([=](Tokens tokens) {
     for (std::string& token : tokens) {
-      for (std::size_t i = 0; i < start && !content.empty() && token.starts_with(content); ++i) token.erase(0, content.size());
+      for (std::size_t i = 0; i < start && !content.empty() && token.starts_with(content); ++i)
+        token.erase(0, content.size());
       for (std::size_t i = 0; i < stop && !content.empty() && token.ends_with(content); ++i)
         token.resize(token.size() - content.size());
     }
@@ -249,7 +258,8 @@ std::unique_ptr<TokenDecoder> metaspace(std::string replacement, bool strip_firs
   return from_function([=](Tokens tokens) {
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       std::string& token = tokens[i];
-      if (i == 0 && strip_first && token.starts_with(replacement)) token.erase(0, replacement.size());
+      if (i == 0 && strip_first && token.starts_with(replacement))
+        token.erase(0, replacement.size());
       token = replace_all(token, replacement, " ");
     }
     return tokens;
@@ -271,7 +281,9 @@ std::unique_ptr<TokenDecoder> ctc(std::string pad, std::string delimiter, bool c
 
 }  // namespace
 
-std::unique_ptr<TokenDecoder> make_byte_level_decoder() { return std::make_unique<ByteLevelDecoder>(); }
+std::unique_ptr<TokenDecoder> make_byte_level_decoder() {
+  return std::make_unique<ByteLevelDecoder>();
+}
 
 std::unique_ptr<TokenDecoder> make_sentencepiece_decoder(bool strip_first) {
   return std::make_unique<SentencePieceDecoder>(strip_first);
@@ -288,7 +300,9 @@ std::unique_ptr<TokenDecoder> make_wordpiece_decoder(std::string prefix, bool cl
   });
 }
 
-std::unique_ptr<TokenDecoder> make_word_start_decoder() { return metaspace(std::string(kSpace), true); }
+std::unique_ptr<TokenDecoder> make_word_start_decoder() {
+  return metaspace(std::string(kSpace), true);
+}
 
 Result<std::unique_ptr<TokenDecoder>> make_decoder(const Json& json) {  // NOLINT(misc-no-recursion)
   if (json.is_null())
@@ -299,14 +313,18 @@ Result<std::unique_ptr<TokenDecoder>> make_decoder(const Json& json) {  // NOLIN
   const std::string type = text_of(json, "type");
   if (type == "Sequence") return sequence_of(json);
   if (type == "ByteLevel") return make_byte_level_decoder();
-  if (type == "ByteFallback") return from_function([](const Tokens& tokens) { return byte_fallback(tokens); });
-  if (type == "Fuse") return from_function([](const Tokens& tokens) { return Tokens{joined(tokens)}; });
+  if (type == "ByteFallback")
+    return from_function([](const Tokens& tokens) { return byte_fallback(tokens); });
+  if (type == "Fuse")
+    return from_function([](const Tokens& tokens) { return Tokens{joined(tokens)}; });
   if (type == "Replace") return replace_of(json);
   if (type == "Strip") return strip_of(json);
-  if (type == "WordPiece") return make_wordpiece_decoder(text_of(json, "prefix"), flag(json, "cleanup", true));
+  if (type == "WordPiece")
+    return make_wordpiece_decoder(text_of(json, "prefix"), flag(json, "cleanup", true));
   if (type == "Metaspace") {
     const std::string replacement = text_of(json, "replacement");
-    const bool never = text_of(json, "prepend_scheme") == "never" || !flag(json, "add_prefix_space", true);
+    const bool never =
+        text_of(json, "prepend_scheme") == "never" || !flag(json, "add_prefix_space", true);
     return metaspace(replacement.empty() ? std::string(kSpace) : replacement, !never);
   }
   if (type == "BPEDecoder") {
@@ -317,7 +335,9 @@ Result<std::unique_ptr<TokenDecoder>> make_decoder(const Json& json) {  // NOLIN
       return tokens;
     });
   }
-  if (type == "CTC") return ctc(text_of(json, "pad_token"), text_of(json, "word_delimiter_token"), flag(json, "cleanup", true));
+  if (type == "CTC")
+    return ctc(text_of(json, "pad_token"), text_of(json, "word_delimiter_token"),
+               flag(json, "cleanup", true));
   return fail(ErrorCode::unsupported, "decoder " + quote_name(type) + " is not supported");
 }
 

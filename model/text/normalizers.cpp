@@ -46,7 +46,8 @@ class RegexReplace final : public Normalizer {
 
 class NormalizerSequence final : public Normalizer {
  public:
-  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts)
+      : parts_(std::move(parts)) {}
   Result<std::string> apply(std::string text) const override {
     for (const auto& part : parts_) {
       auto changed = part->apply(std::move(text));
@@ -67,7 +68,8 @@ std::string strip(const std::string& text, bool left, bool right) {
   while (left && begin < end && is_whitespace(points[begin].value)) ++begin;
   while (right && end > begin && is_whitespace(points[end - 1].value)) --end;
   if (begin == end) return {};
-  return text.substr(points[begin].begin, points[end - 1].begin + points[end - 1].size - points[begin].begin);
+  return text.substr(points[begin].begin,
+                     points[end - 1].begin + points[end - 1].size - points[begin].begin);
 }
 
 template <class Keep>
@@ -83,9 +85,11 @@ std::string nmt(std::string_view text) {
   std::string out;
   for (const CodePoint& c : code_points(text)) {
     const std::uint32_t v = c.value;
-    const bool gone = (v >= 1 && v <= 8) || v == 11 || (v >= 14 && v <= 31) || v == 127 || v == 0x8f || v == 0x9f;
-    const bool space = v == 9 || v == 10 || v == 12 || v == 13 || v == 0x1680 || (v >= 0x200b && v <= 0x200f) ||
-                       v == 0x2028 || v == 0x2029 || v == 0x2581 || v == 0xfeff || v == 0xfffd;
+    const bool gone =
+        (v >= 1 && v <= 8) || v == 11 || (v >= 14 && v <= 31) || v == 127 || v == 0x8f || v == 0x9f;
+    const bool space = v == 9 || v == 10 || v == 12 || v == 13 || v == 0x1680 ||
+                       (v >= 0x200b && v <= 0x200f) || v == 0x2028 || v == 0x2029 || v == 0x2581 ||
+                       v == 0xfeff || v == 0xfffd;
     if (gone) continue;
     if (space) {
       out += ' ';
@@ -110,21 +114,23 @@ std::string bert(std::string_view text, bool clean, bool chinese, bool strip_acc
       out.append(text.substr(c.begin, c.size));
     }
   }
-  if (strip_accents) out = filter(normalize(out, NormalForm::nfd), [](std::uint32_t c) { return !is_mark(c); });
+  if (strip_accents)
+    out = filter(normalize(out, NormalForm::nfd), [](std::uint32_t c) { return !is_mark(c); });
   return lower ? lowercase(out) : out;
 }
 
-/// A Darts-clone double array (github.com/s-yata/darts-clone) from byte strings to places in a list of
-/// replacements.
+/// A Darts-clone double array (github.com/s-yata/darts-clone) from byte strings to places in a list
+/// of replacements.
 class Precompiled final : public Normalizer {
  public:
   static Result<std::unique_ptr<Normalizer>> create(std::string_view bytes) {
     std::uint32_t size = 0;
-    if (bytes.size() < sizeof size) return fail(ErrorCode::corrupt_data, "character map: too short");
+    if (bytes.size() < sizeof size)
+      return fail(ErrorCode::corrupt_data, "character map: too short");
     std::memcpy(&size, bytes.data(), sizeof size);
     if (size % 4 != 0 || size > bytes.size() - sizeof size)
-      return fail(ErrorCode::corrupt_data, "character map: a trie of " + std::to_string(size) + " bytes in " +
-                                               std::to_string(bytes.size()));
+      return fail(ErrorCode::corrupt_data, "character map: a trie of " + std::to_string(size) +
+                                               " bytes in " + std::to_string(bytes.size()));
     std::unique_ptr<Precompiled> out(new Precompiled);
     out->units_.resize(size / 4);
     std::memcpy(out->units_.data(), bytes.data() + sizeof size, size);
@@ -138,17 +144,21 @@ class Precompiled final : public Normalizer {
     for (std::size_t i = 0; i < points.size();) {
       std::size_t end = i + 1;
       std::int32_t state = 0;
-      while (end < points.size() && !grapheme_break(points[end - 1].value, points[end].value, state)) ++end;
+      while (end < points.size() &&
+             !grapheme_break(points[end - 1].value, points[end].value, state))
+        ++end;
       const std::size_t begin_byte = points[i].begin;
       const std::size_t end_byte = end < points.size() ? points[end].begin : text.size();
-      const std::string_view cluster = std::string_view(text).substr(begin_byte, end_byte - begin_byte);
+      const std::string_view cluster =
+          std::string_view(text).substr(begin_byte, end_byte - begin_byte);
       // Whole clusters of less than six bytes, else character by character: the reference's rule.
       const auto whole = cluster.size() < 6 ? find(cluster) : std::nullopt;
       if (whole) {
         out += *whole;
       } else {
         for (; i < end; ++i) {
-          const std::string_view character = std::string_view(text).substr(points[i].begin, points[i].size);
+          const std::string_view character =
+              std::string_view(text).substr(points[i].begin, points[i].size);
           out += find(character).value_or(character);
         }
       }
@@ -176,18 +186,22 @@ class Precompiled final : public Normalizer {
       const std::size_t at = units_[node] & 0x7fffffffU;
       if (at >= texts_.size()) return std::nullopt;
       const std::size_t end = texts_.find('\0', at);
-      return std::string_view(texts_).substr(at, (end == std::string::npos ? texts_.size() : end) - at);
+      return std::string_view(texts_).substr(at,
+                                             (end == std::string::npos ? texts_.size() : end) - at);
     }
     return std::nullopt;
   }
-  static std::size_t offset(std::uint32_t unit) { return (unit >> 10) << ((unit & (1U << 9)) >> 6); }
+  static std::size_t offset(std::uint32_t unit) {
+    return (unit >> 10) << ((unit & (1U << 9)) >> 6);
+  }
 
   std::vector<std::uint32_t> units_;
   std::string texts_;
 };
 
 std::optional<std::string> decode_base64(std::string_view text) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
   std::uint32_t bits = 0;
   int count = 0;
@@ -229,7 +243,8 @@ Result<std::unique_ptr<Normalizer>> sequence_of(const Json& json) {  // NOLINT(m
 }  // namespace
 
 std::unique_ptr<Normalizer> make_replace(std::string from, std::string to) {
-  return from_function([from = std::move(from), to = std::move(to)](const std::string& text) -> Result<std::string> {
+  return from_function([from = std::move(from),
+                        to = std::move(to)](const std::string& text) -> Result<std::string> {
     if (from.empty()) return text;
     std::string out;
     std::size_t at = 0;
@@ -242,22 +257,27 @@ std::unique_ptr<Normalizer> make_replace(std::string from, std::string to) {
 }
 
 std::unique_ptr<Normalizer> make_prepend(std::string prefix) {
-  return from_function([prefix = std::move(prefix)](const std::string& text) -> Result<std::string> {
-    return text.empty() ? text : prefix + text;
-  });
+  return from_function(
+      [prefix = std::move(prefix)](const std::string& text) -> Result<std::string> {
+        return text.empty() ? text : prefix + text;
+      });
 }
 
-std::unique_ptr<Normalizer> make_bert_normalizer(bool clean_text, bool chinese, bool strip_accents, bool lower) {
+std::unique_ptr<Normalizer> make_bert_normalizer(bool clean_text, bool chinese, bool strip_accents,
+                                                 bool lower) {
   return from_function([=](const std::string& text) -> Result<std::string> {
     return bert(text, clean_text, chinese, strip_accents, lower);
   });
 }
 
-std::unique_ptr<Normalizer> make_normalizer_sequence(std::vector<std::unique_ptr<Normalizer>> parts) {
+std::unique_ptr<Normalizer> make_normalizer_sequence(
+    std::vector<std::unique_ptr<Normalizer>> parts) {
   return std::make_unique<NormalizerSequence>(std::move(parts));
 }
 
-Result<std::unique_ptr<Normalizer>> make_precompiled(std::string_view bytes) { return Precompiled::create(bytes); }
+Result<std::unique_ptr<Normalizer>> make_precompiled(std::string_view bytes) {
+  return Precompiled::create(bytes);
+}
 
 std::unique_ptr<Normalizer> make_collapse_spaces() {
   return from_function([](const std::string& text) -> Result<std::string> {
@@ -277,12 +297,14 @@ Result<Regex> make_pattern(const Json* json) {
   return fail(ErrorCode::corrupt_data, "a pattern is neither a String nor a Regex");
 }
 
-Result<std::unique_ptr<Normalizer>> make_normalizer(const Json& json) {  // NOLINT(misc-no-recursion)
+Result<std::unique_ptr<Normalizer>> make_normalizer(
+    const Json& json) {  // NOLINT(misc-no-recursion)
   using Made = Result<std::unique_ptr<Normalizer>>;
   if (json.is_null()) return std::unique_ptr<Normalizer>();
   const std::string type = text_of(json, "type");
   const auto form = [](NormalForm f) -> Made {
-    return from_function([f](const std::string& text) -> Result<std::string> { return normalize(text, f); });
+    return from_function(
+        [f](const std::string& text) -> Result<std::string> { return normalize(text, f); });
   };
   if (type == "NFC") return form(NormalForm::nfc);
   if (type == "NFD") return form(NormalForm::nfd);
@@ -290,19 +312,23 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Json& json) {  // NOLI
   if (type == "NFKD") return form(NormalForm::nfkd);
   if (type == "Sequence") return sequence_of(json);
   if (type == "Lowercase")
-    return from_function([](const std::string& text) -> Result<std::string> { return lowercase(text); });
+    return from_function(
+        [](const std::string& text) -> Result<std::string> { return lowercase(text); });
   if (type == "Strip") {
     const bool left = flag(json, "strip_left", true);
     const bool right = flag(json, "strip_right", true);
-    return from_function([=](const std::string& text) -> Result<std::string> { return strip(text, left, right); });
+    return from_function(
+        [=](const std::string& text) -> Result<std::string> { return strip(text, left, right); });
   }
   if (type == "StripAccents")
     return from_function([](const std::string& text) -> Result<std::string> {
       return filter(text, [](std::uint32_t c) { return !is_mark(c); });
     });
-  if (type == "Nmt") return from_function([](const std::string& text) -> Result<std::string> { return nmt(text); });
+  if (type == "Nmt")
+    return from_function([](const std::string& text) -> Result<std::string> { return nmt(text); });
   if (type == "ByteLevel")
-    return from_function([](const std::string& text) -> Result<std::string> { return bytes_to_characters(text); });
+    return from_function(
+        [](const std::string& text) -> Result<std::string> { return bytes_to_characters(text); });
   if (type == "Prepend") return make_prepend(text_of(json, "prepend"));
   if (type == "Replace") {
     const Json* pattern = json.find("pattern");
@@ -315,12 +341,14 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Json& json) {  // NOLI
   }
   if (type == "BertNormalizer") {
     const bool lower = flag(json, "lowercase", true);
-    return make_bert_normalizer(flag(json, "clean_text", true), flag(json, "handle_chinese_chars", true),
+    return make_bert_normalizer(flag(json, "clean_text", true),
+                                flag(json, "handle_chinese_chars", true),
                                 flag(json, "strip_accents", lower), lower);
   }
   if (type == "Precompiled") {
     const auto bytes = decode_base64(text_of(json, "precompiled_charsmap"));
-    if (!bytes) return fail(ErrorCode::corrupt_data, "normalizer: precompiled_charsmap is no base64");
+    if (!bytes)
+      return fail(ErrorCode::corrupt_data, "normalizer: precompiled_charsmap is no base64");
     return make_precompiled(*bytes);
   }
   return fail(ErrorCode::unsupported, "normalizer " + quote_name(type) + " is not supported");

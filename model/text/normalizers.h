@@ -14,8 +14,10 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Json& json);
 
 std::unique_ptr<Normalizer> make_replace(std::string from, std::string to);
 std::unique_ptr<Normalizer> make_prepend(std::string text);
-std::unique_ptr<Normalizer> make_bert_normalizer(bool clean_text, bool chinese, bool strip_accents, bool lower);
-std::unique_ptr<Normalizer> make_normalizer_sequence(std::vector<std::unique_ptr<Normalizer>> parts);
+std::unique_ptr<Normalizer> make_bert_normalizer(bool clean_text, bool chinese, bool strip_accents,
+                                                 bool lower);
+std::unique_ptr<Normalizer> make_normalizer_sequence(
+    std::vector<std::unique_ptr<Normalizer>> parts);
 /// SentencePiece's compiled character map.
 Result<std::unique_ptr<Normalizer>> make_precompiled(std::string_view bytes);
 /// Runs of spaces become one.

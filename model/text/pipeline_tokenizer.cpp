@@ -7,7 +7,8 @@
 
 namespace inference::model {
 
-PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(parts)), size_(parts_.model->size()) {
+PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
+    : parts_(std::move(parts)), size_(parts_.model->size()) {
   for (std::size_t i = 0; i < parts_.added.size(); ++i) {
     const AddedToken& token = parts_.added[i];
     size_ = std::max(size_, token.id + 1);
@@ -22,7 +23,8 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(par
     }
     AddedToken copy = token;
     if (!raw && parts_.normalizer)
-      if (auto changed = parts_.normalizer->apply(token.content)) copy.content = std::move(*changed);
+      if (auto changed = parts_.normalizer->apply(token.content))
+        copy.content = std::move(*changed);
     (raw ? raw_ : normalized_).add(std::move(copy));
   }
 }
@@ -47,12 +49,13 @@ bool PipelineTokenizer::is_special(TokenId id) const {
   return token != nullptr && token->special;
 }
 
-Result<std::vector<TokenId>> PipelineTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+Result<std::vector<TokenId>> PipelineTokenizer::encode(std::string_view text,
+                                                       const EncodeOptions& options) const {
   try {
     std::vector<TokenId> out;
     if (options.add_special) out = parts_.post.before;
-    // Replacing invalid bytes moves places, so the ranges of such a text cannot be kept; a caller with
-    // ranges has rendered a template, whose text is valid.
+    // Replacing invalid bytes moves places, so the ranges of such a text cannot be kept; a caller
+    // with ranges has rendered a template, whose text is valid.
     const bool valid = is_valid_utf8(text);
     if (!valid && !options.literal.empty())
       return fail(ErrorCode::invalid_argument, "the rendered text is no valid UTF-8");
@@ -63,17 +66,22 @@ Result<std::vector<TokenId>> PipelineTokenizer::encode(std::string_view text, co
         out.push_back(section.token->id);
         continue;
       }
-      const std::string_view part = whole.substr(section.range.begin, section.range.end - section.range.begin);
-      if (auto ok = encode_section(part, section.range.begin == 0, options, out); !ok) return std::unexpected(ok.error());
+      const std::string_view part =
+          whole.substr(section.range.begin, section.range.end - section.range.begin);
+      if (auto ok = encode_section(part, section.range.begin == 0, options, out); !ok)
+        return std::unexpected(ok.error());
     }
-    if (options.add_special) out.insert(out.end(), parts_.post.after.begin(), parts_.post.after.end());
+    if (options.add_special)
+      out.insert(out.end(), parts_.post.after.begin(), parts_.post.after.end());
     return out;
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "no memory left to tokenize a text of " + std::to_string(text.size()) + " bytes");
+    return fail(ErrorCode::out_of_memory,
+                "no memory left to tokenize a text of " + std::to_string(text.size()) + " bytes");
   }
 }
 
-Status PipelineTokenizer::encode_section(std::string_view text, bool first, const EncodeOptions& options,
+Status PipelineTokenizer::encode_section(std::string_view text, bool first,
+                                         const EncodeOptions& options,
                                          std::vector<TokenId>& out) const {
   std::string normalized(text);
   if (parts_.normalizer) {
@@ -82,7 +90,8 @@ Status PipelineTokenizer::encode_section(std::string_view text, bool first, cons
     normalized = std::move(*changed);
   }
   if (normalized_.empty()) return encode_text(std::move(normalized), first, out);
-  // Which of the normalised text is a user's is not known here, so where any may be, all counts as such.
+  // Which of the normalised text is a user's is not known here, so where any may be, all counts as
+  // such.
   const ByteRange all[] = {{0, normalized.size()}};
   EncodeOptions inner = options;
   if (!options.literal.empty()) inner.literal = all;
@@ -91,13 +100,16 @@ Status PipelineTokenizer::encode_section(std::string_view text, bool first, cons
       out.push_back(section.token->id);
       continue;
     }
-    std::string part = normalized.substr(section.range.begin, section.range.end - section.range.begin);
-    if (auto ok = encode_text(std::move(part), first && section.range.begin == 0, out); !ok) return ok;
+    std::string part =
+        normalized.substr(section.range.begin, section.range.end - section.range.begin);
+    if (auto ok = encode_text(std::move(part), first && section.range.begin == 0, out); !ok)
+      return ok;
   }
   return {};
 }
 
-Status PipelineTokenizer::encode_text(std::string text, bool first, std::vector<TokenId>& out) const {
+Status PipelineTokenizer::encode_text(std::string text, bool first,
+                                      std::vector<TokenId>& out) const {
   std::vector<Piece> pieces;
   pieces.push_back({std::move(text), first});
   if (parts_.pre_tokenizer)
@@ -107,12 +119,14 @@ Status PipelineTokenizer::encode_text(std::string text, bool first, std::vector<
   return {};
 }
 
-Result<std::string> PipelineTokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+Result<std::string> PipelineTokenizer::decode(std::span<const TokenId> ids,
+                                              bool skip_special) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const TokenId id : ids) {
     if (id < 0 || id >= size_)
-      return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+      return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) +
+                                                   " is outside the vocabulary of " +
                                                    std::to_string(size_));
     if (skip_special && is_special(id)) continue;
     const std::string_view text = token(id);
@@ -133,7 +147,8 @@ StreamDecoder::~StreamDecoder() = default;
 
 Result<std::string> StreamDecoder::push(TokenId id) {
   if (id < 0 || id >= tokenizer_->vocab_size())
-    return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) + " is outside the vocabulary of " +
+    return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) +
+                                                 " is outside the vocabulary of " +
                                                  std::to_string(tokenizer_->vocab_size()));
   if (skip_special_ && tokenizer_->is_special(id)) return std::string();
   if (joiner_) {
@@ -150,8 +165,12 @@ Result<std::string> StreamDecoder::push(TokenId id) {
   return fresh;
 }
 
-bool StreamDecoder::pending() const { return joiner_ && joiner_->pending(); }
+bool StreamDecoder::pending() const {
+  return joiner_ && joiner_->pending();
+}
 
-std::string StreamDecoder::finish() { return joiner_ ? joiner_->finish() : std::string(); }
+std::string StreamDecoder::finish() {
+  return joiner_ ? joiner_->finish() : std::string();
+}
 
 }  // namespace inference::model

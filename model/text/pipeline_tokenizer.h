@@ -26,7 +26,8 @@ class PipelineTokenizer final : public Tokenizer {
  public:
   explicit PipelineTokenizer(PipelineParts parts);
 
-  Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options) const override;
+  Result<std::vector<TokenId>> encode(std::string_view text,
+                                      const EncodeOptions& options) const override;
   Result<std::string> decode(std::span<const TokenId> ids, bool skip_special) const override;
   int vocab_size() const override { return size_; }
   std::string_view token(TokenId id) const override;
@@ -38,7 +39,8 @@ class PipelineTokenizer final : public Tokenizer {
   std::unique_ptr<TokenJoiner> joiner() const override { return parts_.decoder->joiner(); }
 
  private:
-  Status encode_section(std::string_view text, bool first, const EncodeOptions& options, std::vector<TokenId>& out) const;
+  Status encode_section(std::string_view text, bool first, const EncodeOptions& options,
+                        std::vector<TokenId>& out) const;
   Status encode_text(std::string text, bool first, std::vector<TokenId>& out) const;
   const AddedToken* added(TokenId id) const;
 

@@ -86,7 +86,8 @@ class Splitter final : public PreTokenizer {
       const auto spans = find_(piece.text);
       if (!spans) return std::unexpected(spans.error());
       for (const ByteRange& range : join(*spans, behavior_))
-        out.push_back({piece.text.substr(range.begin, range.end - range.begin), piece.first && range.begin == 0});
+        out.push_back({piece.text.substr(range.begin, range.end - range.begin),
+                       piece.first && range.begin == 0});
     }
     pieces = std::move(out);
     return {};
@@ -153,7 +154,8 @@ class Metaspace final : public PreTokenizer {
     const auto replace = make_replace(" ", replacement_);
     for (Piece& piece : pieces) {
       piece.text = *replace->apply(std::move(piece.text));  // replacing a literal cannot fail
-      const bool wanted = scheme_ == PrependScheme::always || (scheme_ == PrependScheme::first && piece.first);
+      const bool wanted =
+          scheme_ == PrependScheme::always || (scheme_ == PrependScheme::first && piece.first);
       if (wanted && !piece.text.starts_with(replacement_)) piece.text.insert(0, replacement_);
     }
     return splitter_ ? splitter_->split(pieces) : Status{};
@@ -189,12 +191,14 @@ std::unique_ptr<PreTokenizer> whitespace_split() {
 
 Result<std::unique_ptr<PreTokenizer>> metaspace_of(const Json& json) {
   const std::string name = text_of(json, "prepend_scheme");
-  PrependScheme scheme = flag(json, "add_prefix_space", true) ? PrependScheme::always : PrependScheme::never;
+  PrependScheme scheme =
+      flag(json, "add_prefix_space", true) ? PrependScheme::always : PrependScheme::never;
   if (name == "always") scheme = PrependScheme::always;
   if (name == "never") scheme = PrependScheme::never;
   if (name == "first") scheme = PrependScheme::first;
   std::string replacement = text_of(json, "replacement");
-  return make_metaspace(replacement.empty() ? "\xe2\x96\x81" : replacement, scheme, flag(json, "split", true));
+  return make_metaspace(replacement.empty() ? "\xe2\x96\x81" : replacement, scheme,
+                        flag(json, "split", true));
 }
 
 /// A sequence, whose members are read by the caller's function.
@@ -247,14 +251,15 @@ std::unique_ptr<PreTokenizer> make_bert_pre_tokenizer() {
   // All of ASCII that is no letter, digit or space counts as punctuation here.
   parts.push_back(split_characters(
       [](std::uint32_t c) {
-        return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126) ||
-               is_punctuation(c);
+        return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+               (c >= 123 && c <= 126) || is_punctuation(c);
       },
       SplitBehavior::isolated));
   return make_pre_tokenizer_sequence(std::move(parts));
 }
 
-std::unique_ptr<PreTokenizer> make_metaspace(std::string replacement, PrependScheme scheme, bool split) {
+std::unique_ptr<PreTokenizer> make_metaspace(std::string replacement, PrependScheme scheme,
+                                             bool split) {
   std::unique_ptr<PreTokenizer> splitter;
   if (split) {
     auto pattern = Regex::literal(replacement);
@@ -263,16 +268,19 @@ std::unique_ptr<PreTokenizer> make_metaspace(std::string replacement, PrependSch
   return std::make_unique<Metaspace>(std::move(replacement), scheme, std::move(splitter));
 }
 
-std::unique_ptr<PreTokenizer> make_pre_tokenizer_sequence(std::vector<std::unique_ptr<PreTokenizer>> parts) {
+std::unique_ptr<PreTokenizer> make_pre_tokenizer_sequence(
+    std::vector<std::unique_ptr<PreTokenizer>> parts) {
   return std::make_unique<Sequence>(std::move(parts));
 }
 
-Result<std::unique_ptr<PreTokenizer>> make_pre_tokenizer(const Json& json) {  // NOLINT(misc-no-recursion)
+Result<std::unique_ptr<PreTokenizer>> make_pre_tokenizer(
+    const Json& json) {  // NOLINT(misc-no-recursion)
   if (json.is_null()) return std::unique_ptr<PreTokenizer>();
   const std::string type = text_of(json, "type");
   if (type == "Sequence") return sequence_of(json);
   if (type == "Split") return split_of(json);
-  if (type == "ByteLevel") return make_byte_level(flag(json, "add_prefix_space", true), flag(json, "use_regex", true));
+  if (type == "ByteLevel")
+    return make_byte_level(flag(json, "add_prefix_space", true), flag(json, "use_regex", true));
   if (type == "Metaspace") return metaspace_of(json);
   if (type == "BertPreTokenizer") return make_bert_pre_tokenizer();
   if (type == "WhitespaceSplit") return whitespace_split();
@@ -287,14 +295,15 @@ Result<std::unique_ptr<PreTokenizer>> make_pre_tokenizer(const Json& json) {  //
     if (!behavior) return std::unexpected(behavior.error());
     return split_characters(
         [](std::uint32_t c) {
-          return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126) ||
-                 is_punctuation(c);
+          return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+                 (c >= 123 && c <= 126) || is_punctuation(c);
         },
         *behavior);
   }
   if (type == "Digits")
     return split_characters([](std::uint32_t c) { return is_number(c); },
-                            flag(json, "individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous);
+                            flag(json, "individual_digits", false) ? SplitBehavior::isolated
+                                                                   : SplitBehavior::contiguous);
   if (type == "CharDelimiterSplit") {
     auto pattern = Regex::literal(text_of(json, "delimiter"));
     if (!pattern) return std::unexpected(pattern.error());

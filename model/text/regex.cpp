@@ -23,7 +23,8 @@ constexpr std::uint32_t kHeapKibibytes = 32 * 1024;
 
 // White_Space: what \s means where the tokenizers were trained.
 constexpr std::string_view kSpaces =
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{"
+    "205f}\\x{3000}";
 
 /// Oniguruma's dialect in PCRE2's: \s is White_Space, and brackets inside a class join it.
 class Translator {
@@ -103,7 +104,8 @@ Regex::~Regex() = default;
 Result<Regex> Regex::compile(std::string_view pattern) {
   constexpr std::size_t kMaxPattern = 16'384;
   if (pattern.size() > kMaxPattern)
-    return fail(ErrorCode::corrupt_data, "regular expression of " + std::to_string(pattern.size()) + " bytes");
+    return fail(ErrorCode::corrupt_data,
+                "regular expression of " + std::to_string(pattern.size()) + " bytes");
   const std::string translated = Translator(pattern).translate();
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -111,10 +113,12 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                              PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
   if (code->code == nullptr)
-    return fail(ErrorCode::corrupt_data, "regular expression at byte " + std::to_string(offset) + ": " + message_of(error));
+    return fail(ErrorCode::corrupt_data,
+                "regular expression at byte " + std::to_string(offset) + ": " + message_of(error));
   code->jit = pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE) == 0;
   code->context = pcre2_match_context_create(nullptr);
-  if (code->context == nullptr) return fail(ErrorCode::out_of_memory, "no memory left for a regular expression");
+  if (code->context == nullptr)
+    return fail(ErrorCode::out_of_memory, "no memory left for a regular expression");
   pcre2_set_match_limit(code->context, kMatchLimit);
   pcre2_set_heap_limit(code->context, kHeapKibibytes);
   return Regex(std::move(code));
@@ -124,7 +128,8 @@ Result<Regex> Regex::literal(std::string_view text) {
   std::string pattern;
   for (const char c : text) {
     const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       static_cast<unsigned char>(c) >= 0x80 || static_cast<unsigned char>(c) <= 0x20;
+                       static_cast<unsigned char>(c) >= 0x80 ||
+                       static_cast<unsigned char>(c) <= 0x20;
     if (!plain) pattern += '\\';
     pattern += c;
   }
@@ -139,11 +144,13 @@ Result<std::vector<ByteRange>> Regex::find_all(std::string_view text) const {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   for (std::size_t at = 0; at < text.size();) {
     // The text is valid UTF-8: its makers check it once.
-    const int count = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match.get(), code_->context);
+    const int count = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK,
+                                  match.get(), code_->context);
     if (count == PCRE2_ERROR_NOMATCH) break;
     if (count < 0)
-      return fail(ErrorCode::unsupported, "regular expression: " + message_of(count) + " at byte " + std::to_string(at) +
-                                              " of a text of " + std::to_string(text.size()));
+      return fail(ErrorCode::unsupported, "regular expression: " + message_of(count) + " at byte " +
+                                              std::to_string(at) + " of a text of " +
+                                              std::to_string(text.size()));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     if (range[1] > range[0]) {
       out.push_back({range[0], range[1]});

@@ -38,7 +38,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   /// Invalid UTF-8 in the text is read as U+FFFD.
-  virtual Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual Result<std::vector<TokenId>> encode(std::string_view text,
+                                              const EncodeOptions& options) const = 0;
 
   /// invalid_argument for an id outside the vocabulary.
   virtual Result<std::string> decode(std::span<const TokenId> ids, bool skip_special) const = 0;
@@ -82,7 +83,8 @@ class StreamDecoder {
 
 /// From a tokenizer.json (Hugging Face `tokenizers`).
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_json(const std::string& path);
-Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json, std::string_view source);
+Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json,
+                                                        std::string_view source);
 /// From GGUF metadata (`tokenizer.ggml.*`). The tokenizer keeps no reference to the file.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_gguf(const GgufFile& file);
 /// SOURCE is a .gguf file, a tokenizer.json or a folder that holds one.

@@ -17,9 +17,17 @@ namespace {
 
 constexpr std::string_view kSpace = "\xe2\x96\x81";  // ▁
 
-enum TokenType : std::int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum TokenType : std::int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
-constexpr std::string_view kGpt2Split = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kGpt2Split =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kLlama3Split =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen2Split =
@@ -54,7 +62,8 @@ constexpr PreType kPreTypes[] = {
     {"chatglm-bpe", {kLlama3Split}},
     {"glm4", {kLlama3Split}},
     {"deepseek-v3", {R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepseekSplit}},
-    {"deepseek-coder", {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", R"([一-龥ࠀ-一가-퟿]+|\p{N})"}},
+    {"deepseek-coder",
+     {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", R"([一-龥ࠀ-一가-퟿]+|\p{N})"}},
     {"falcon", {R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2Split, "[0-9][0-9][0-9]"}},
     {"gpt-2", {kGpt2Split}},
     {"phi-2", {kGpt2Split}},
@@ -94,15 +103,19 @@ class Reader {
     Status ok = *kind == "gpt2"    ? read_gpt2()
                 : *kind == "llama" ? read_llama()
                 : *kind == "t5"    ? read_t5()
-                : *kind == "bert"  ? read_bert()
-                                   : fail(ErrorCode::unsupported, "tokenizer model " + quote_name(*kind) + " is not supported");
+                : *kind == "bert"
+                    ? read_bert()
+                    : fail(ErrorCode::unsupported,
+                           "tokenizer model " + quote_name(*kind) + " is not supported");
     if (ok) ok = read_special();
     if (!ok) return std::unexpected(ok.error());
     return std::move(parts_);
   }
 
  private:
-  static std::unexpected<Error> corrupt(std::string message) { return fail(ErrorCode::corrupt_data, std::move(message)); }
+  static std::unexpected<Error> corrupt(std::string message) {
+    return fail(ErrorCode::corrupt_data, std::move(message));
+  }
 
   const GgufArray* array(std::string_view key) const {
     const GgufValue* value = file_.get("tokenizer.ggml." + std::string(key));
@@ -120,8 +133,8 @@ class Reader {
     if (!number) return corrupt("tokenizer.ggml." + std::string(key) + " is no integer");
     if (*number == -1 || *number == UINT32_MAX) return std::optional<TokenId>();
     if (*number < 0 || static_cast<std::size_t>(*number) >= tokens_.size())
-      return corrupt("tokenizer.ggml." + std::string(key) + " is " + std::to_string(*number) + ", the vocabulary has " +
-                     std::to_string(tokens_.size()));
+      return corrupt("tokenizer.ggml." + std::string(key) + " is " + std::to_string(*number) +
+                     ", the vocabulary has " + std::to_string(tokens_.size()));
     return std::optional(static_cast<TokenId>(*number));
   }
 
@@ -137,8 +150,8 @@ class Reader {
     if (const GgufArray* types = array("token_type")) {
       const auto values = types->integers();
       if (!values || values->size() != tokens_.size())
-        return corrupt("tokenizer.ggml.token_type has " + std::to_string(types->size()) + " entries, there are " +
-                       std::to_string(tokens_.size()) + " tokens");
+        return corrupt("tokenizer.ggml.token_type has " + std::to_string(types->size()) +
+                       " entries, there are " + std::to_string(tokens_.size()) + " tokens");
       types_ = *values;
     }
     return {};
@@ -147,7 +160,8 @@ class Reader {
   Result<Vocabulary> vocabulary() const {
     std::vector<std::pair<std::string, std::int64_t>> out;
     out.reserve(tokens_.size());
-    for (std::size_t i = 0; i < tokens_.size(); ++i) out.emplace_back(std::string(tokens_[i]), static_cast<std::int64_t>(i));
+    for (std::size_t i = 0; i < tokens_.size(); ++i)
+      out.emplace_back(std::string(tokens_[i]), static_cast<std::int64_t>(i));
     return Vocabulary::create(std::move(out));
   }
 
@@ -157,7 +171,8 @@ class Reader {
     if (!values || values->size() != tokens_.size())
       return corrupt("tokenizer.ggml.scores is missing or has not one entry per token");
     std::vector<float> out;
-    for (const double value : *values) out.push_back(value == value ? static_cast<float>(value) : -1e30F);
+    for (const double value : *values)
+      out.push_back(value == value ? static_cast<float>(value) : -1e30F);
     return out;
   }
 
@@ -165,7 +180,9 @@ class Reader {
     const GgufValue* named = file_.get("tokenizer.ggml.pre");
     const std::string pre(named != nullptr ? named->as_string().value_or("default") : "default");
     const auto* type = std::ranges::find(kPreTypes, pre, &PreType::name);
-    if (type == std::end(kPreTypes)) return fail(ErrorCode::unsupported, "tokenizer.ggml.pre " + quote_name(pre) + " is not known");
+    if (type == std::end(kPreTypes))
+      return fail(ErrorCode::unsupported,
+                  "tokenizer.ggml.pre " + quote_name(pre) + " is not known");
     std::vector<std::unique_ptr<PreTokenizer>> stages;
     for (const std::string_view pattern : type->patterns) {
       if (pattern.empty()) continue;
@@ -184,7 +201,8 @@ class Reader {
     std::vector<std::pair<std::string, std::string>> merges;
     for (const std::string_view line : *lines) {
       const std::size_t space = line.find(' ', 1);  // a token may be a space itself
-      if (space == std::string_view::npos) return corrupt("merge " + std::to_string(merges.size()) + " is no pair");
+      if (space == std::string_view::npos)
+        return corrupt("merge " + std::to_string(merges.size()) + " is no pair");
       merges.emplace_back(line.substr(0, space), line.substr(space + 1));
     }
     auto words = vocabulary();
@@ -234,7 +252,8 @@ class Reader {
     if (const GgufArray* map = array("precompiled_charsmap")) {
       const auto values = map->integers();
       std::string bytes;
-      for (const std::int64_t value : values.value_or(std::vector<std::int64_t>{})) bytes += static_cast<char>(value & 0xff);
+      for (const std::int64_t value : values.value_or(std::vector<std::int64_t>{}))
+        bytes += static_cast<char>(value & 0xff);
       auto made = make_precompiled(bytes);
       if (!made) return std::unexpected(made.error());
       stages.push_back(std::move(*made));
@@ -242,8 +261,8 @@ class Reader {
     if (flag("remove_extra_whitespaces", false)) stages.push_back(make_collapse_spaces());
     const bool prefix = flag("add_space_prefix", true);
     set_space_normalizer(prefix, make_normalizer_sequence(std::move(stages)));
-    parts_.model = std::make_unique<UnigramModel>(std::move(*words), std::vector<double>(ranks->begin(), ranks->end()),
-                                                  *unknown, false);
+    parts_.model = std::make_unique<UnigramModel>(
+        std::move(*words), std::vector<double>(ranks->begin(), ranks->end()), *unknown, false);
     parts_.decoder = make_sentencepiece_decoder(prefix);
     parts_.unk = *unknown;
     default_eos_ = true;
@@ -255,7 +274,8 @@ class Reader {
     if (!unknown) return std::unexpected(unknown.error());
     auto words = vocabulary();
     if (!words) return std::unexpected(words.error());
-    const std::string name(*unknown ? tokens_[static_cast<std::size_t>(**unknown)] : std::string_view());
+    const std::string name(*unknown ? tokens_[static_cast<std::size_t>(**unknown)]
+                                    : std::string_view());
     parts_.normalizer = make_bert_normalizer(true, true, true, true);
     std::vector<std::unique_ptr<PreTokenizer>> stages;
     stages.push_back(make_bert_pre_tokenizer());
@@ -263,7 +283,8 @@ class Reader {
     stages.push_back(make_metaspace(std::string(kSpace), PrependScheme::always, false));
     parts_.pre_tokenizer = make_pre_tokenizer_sequence(std::move(stages));
     constexpr std::size_t kMostCharacters = 100;
-    parts_.model = std::make_unique<WordPieceModel>(std::move(*words), name, "", kMostCharacters + 1);
+    parts_.model =
+        std::make_unique<WordPieceModel>(std::move(*words), name, "", kMostCharacters + 1);
     parts_.decoder = make_word_start_decoder();
     parts_.unk = *unknown;
     default_bos_ = default_eos_ = true;
@@ -274,21 +295,25 @@ class Reader {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       const bool control = types_[i] == kControl || types_[i] == kUnknown;
       if (!control && types_[i] != kUserDefined) continue;
-      parts_.added.push_back({static_cast<TokenId>(i), std::string(tokens_[i]), control, false, false, false, false});
+      parts_.added.push_back(
+          {static_cast<TokenId>(i), std::string(tokens_[i]), control, false, false, false, false});
     }
     const auto bos = id("bos_token_id");
     const auto eos = id("eos_token_id");
     const auto separator = id("seperator_token_id");  // spelled so in the format
-    if (!bos || !eos || !separator) return std::unexpected((!bos ? bos : !eos ? eos : separator).error());
+    if (!bos || !eos || !separator)
+      return std::unexpected((!bos ? bos : !eos ? eos : separator).error());
     parts_.bos = *bos;
     for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
       const auto end = id(key);
       if (!end) return std::unexpected(end.error());
-      if (*end && std::ranges::find(parts_.end_tokens, **end) == parts_.end_tokens.end()) parts_.end_tokens.push_back(**end);
+      if (*end && std::ranges::find(parts_.end_tokens, **end) == parts_.end_tokens.end())
+        parts_.end_tokens.push_back(**end);
     }
     // Many files name one end alone; these spellings end an answer in every model that has them.
-    constexpr std::string_view kEnds[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>",
-                                          "<|endoftext|>", "<|end_of_text|>", "<|return|>", "<|call|>"};
+    constexpr std::string_view kEnds[] = {"<|im_end|>",      "<|eot_id|>",    "<|eom_id|>",
+                                          "<|end|>",         "<end_of_turn>", "<|endoftext|>",
+                                          "<|end_of_text|>", "<|return|>",    "<|call|>"};
     for (const AddedToken& token : parts_.added)
       if (token.special && std::ranges::find(kEnds, token.content) != std::end(kEnds) &&
           std::ranges::find(parts_.end_tokens, token.id) == parts_.end_tokens.end())
@@ -315,7 +340,8 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer_gguf(const GgufFile& file) {
     if (!parts) return fail(parts.error().code, "tokenizer: " + parts.error().message, file.path());
     return std::make_unique<PipelineTokenizer>(std::move(*parts));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "tokenizer: no memory left for the vocabulary", file.path());
+    return fail(ErrorCode::out_of_memory, "tokenizer: no memory left for the vocabulary",
+                file.path());
   }
 }
 

@@ -21,12 +21,16 @@ const Json& member(const Json& json, std::string_view key) {
   const Json* value = json.find(key);
   return value != nullptr ? *value : kNull;
 }
-bool flag(const Json& json, std::string_view key) { return member(json, key).as_bool().value_or(false); }
+bool flag(const Json& json, std::string_view key) {
+  return member(json, key).as_bool().value_or(false);
+}
 std::string text_of(const Json& json, std::string_view key) {
   const std::string* text = member(json, key).as_string();
   return text != nullptr ? *text : std::string();
 }
-std::unexpected<Error> corrupt(std::string message) { return fail(ErrorCode::corrupt_data, std::move(message)); }
+std::unexpected<Error> corrupt(std::string message) {
+  return fail(ErrorCode::corrupt_data, std::move(message));
+}
 
 std::optional<TokenId> id_of(const Json& json) {
   const auto id = json.as_integer();
@@ -62,7 +66,8 @@ Result<std::vector<std::pair<std::string, std::string>>> merges_of(const Json& m
     }
     const std::string* text = merge.as_string();
     const std::size_t space = text != nullptr ? text->find(' ') : std::string::npos;
-    if (space == std::string::npos) return corrupt("model: merge " + std::to_string(out.size()) + " is no pair");
+    if (space == std::string::npos)
+      return corrupt("model: merge " + std::to_string(out.size()) + " is no pair");
     out.emplace_back(text->substr(0, space), text->substr(space + 1));
   }
   return out;
@@ -92,21 +97,27 @@ Result<std::unique_ptr<SubwordModel>> unigram_of(const Json& model) {
   for (const Json& entry : *list) {
     const Json::Array* pair = entry.as_array();
     if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_number())
-      return corrupt("model: vocabulary entry " + std::to_string(scores.size()) + " is no pair of token and score");
+      return corrupt("model: vocabulary entry " + std::to_string(scores.size()) +
+                     " is no pair of token and score");
     tokens.emplace_back(*(*pair)[0].as_string(), static_cast<std::int64_t>(scores.size()));
     scores.push_back(*(*pair)[1].as_double());
   }
   std::optional<TokenId> unknown = id_of(member(model, "unk_id"));
   if (unknown && static_cast<std::size_t>(*unknown) >= scores.size())
-    return corrupt("model: unk_id " + std::to_string(*unknown) + " is outside the vocabulary of " + std::to_string(scores.size()));
+    return corrupt("model: unk_id " + std::to_string(*unknown) + " is outside the vocabulary of " +
+                   std::to_string(scores.size()));
   auto vocabulary = Vocabulary::create(std::move(tokens));
   if (!vocabulary) return std::unexpected(vocabulary.error());
-  return std::make_unique<UnigramModel>(std::move(*vocabulary), std::move(scores), unknown, flag(model, "byte_fallback"));
+  return std::make_unique<UnigramModel>(std::move(*vocabulary), std::move(scores), unknown,
+                                        flag(model, "byte_fallback"));
 }
 
 Result<std::unique_ptr<SubwordModel>> model_of(const Json& model) {
   std::string type = text_of(model, "type");
-  if (type.empty()) type = model.find("merges") != nullptr ? "BPE" : member(model, "vocab").is_array() ? "Unigram" : "WordPiece";
+  if (type.empty())
+    type = model.find("merges") != nullptr     ? "BPE"
+           : member(model, "vocab").is_array() ? "Unigram"
+                                               : "WordPiece";
   if (type == "BPE") return bpe_of(model);
   if (type == "Unigram") return unigram_of(model);
   if (type != "WordPiece" && type != "WordLevel")
@@ -117,8 +128,10 @@ Result<std::unique_ptr<SubwordModel>> model_of(const Json& model) {
   if (type == "WordLevel") return std::make_unique<WordLevelModel>(std::move(*vocabulary), unknown);
   const auto most = member(model, "max_input_chars_per_word").as_integer().value_or(100);
   const Json* prefix = model.find("continuing_subword_prefix");
-  return std::make_unique<WordPieceModel>(std::move(*vocabulary), unknown, prefix != nullptr ? text_of(model, "continuing_subword_prefix") : "##",
-                                          static_cast<std::size_t>(std::max<std::int64_t>(0, most)));
+  return std::make_unique<WordPieceModel>(
+      std::move(*vocabulary), unknown,
+      prefix != nullptr ? text_of(model, "continuing_subword_prefix") : "##",
+      static_cast<std::size_t>(std::max<std::int64_t>(0, most)));
 }
 
 Result<std::vector<AddedToken>> added_of(const Json& root) {
@@ -128,8 +141,9 @@ Result<std::vector<AddedToken>> added_of(const Json& root) {
   for (const Json& entry : *list) {
     const auto id = id_of(member(entry, "id"));
     if (!id) return corrupt("added token " + std::to_string(out.size()) + ": no valid id");
-    out.push_back({*id, text_of(entry, "content"), flag(entry, "special"), flag(entry, "normalized"),
-                   flag(entry, "single_word"), flag(entry, "lstrip"), flag(entry, "rstrip")});
+    out.push_back({*id, text_of(entry, "content"), flag(entry, "special"),
+                   flag(entry, "normalized"), flag(entry, "single_word"), flag(entry, "lstrip"),
+                   flag(entry, "rstrip")});
   }
   return out;
 }
@@ -153,10 +167,12 @@ Status add_template(const Json& json, PostProcessor& out) {
     }
     const std::string name = text_of(member(step, "SpecialToken"), "id");
     const Json::Array* ids = member(member(member(json, "special_tokens"), name), "ids").as_array();
-    if (ids == nullptr) return corrupt("post_processor: special token " + quote_name(name) + " has no ids");
+    if (ids == nullptr)
+      return corrupt("post_processor: special token " + quote_name(name) + " has no ids");
     for (const Json& id : *ids) {
       const auto number = id_of(id);
-      if (!number) return corrupt("post_processor: special token " + quote_name(name) + " has no valid id");
+      if (!number)
+        return corrupt("post_processor: special token " + quote_name(name) + " has no valid id");
       (behind ? out.after : out.before).push_back(*number);
     }
   }
@@ -197,7 +213,8 @@ Result<PipelineParts> parts_of(const Json& root) {
   if (!decoder) return std::unexpected(decoder.error());
   auto added = added_of(root);
   if (!added) return std::unexpected(added.error());
-  if (auto ok = read_post_processor(member(root, "post_processor"), parts.post); !ok) return std::unexpected(ok.error());
+  if (auto ok = read_post_processor(member(root, "post_processor"), parts.post); !ok)
+    return std::unexpected(ok.error());
   parts.normalizer = std::move(*normalizer);
   parts.pre_tokenizer = std::move(*pre_tokenizer);
   parts.model = std::move(*model);
@@ -206,8 +223,9 @@ Result<PipelineParts> parts_of(const Json& root) {
   const int most = parts.model->size() + static_cast<int>(parts.added.size()) * 4 + 4096;
   for (const AddedToken& token : parts.added)
     if (token.id >= most)
-      return corrupt("added token " + quote_name(token.content) + ": id " + std::to_string(token.id) +
-                     " is far outside the vocabulary of " + std::to_string(parts.model->size()));
+      return corrupt("added token " + quote_name(token.content) + ": id " +
+                     std::to_string(token.id) + " is far outside the vocabulary of " +
+                     std::to_string(parts.model->size()));
   const std::string unknown = text_of(member(root, "model"), "unk_token");
   if (!unknown.empty()) parts.unk = parts.model->find(unknown);
   return parts;
@@ -223,13 +241,15 @@ std::string special_text(const Json& config, std::string_view key) {
 Status read_config(const std::string& path, PipelineParts& parts) {
   constexpr std::size_t kMostBytes = std::size_t{64} << 20;
   const auto config = parse_json_file(path, kMostBytes);
-  if (!config) return config.error().code == ErrorCode::not_found ? Status{} : std::unexpected(config.error());
+  if (!config)
+    return config.error().code == ErrorCode::not_found ? Status{} : std::unexpected(config.error());
   const auto find = [&](const std::string& text) -> std::optional<TokenId> {
     for (const AddedToken& token : parts.added)
       if (token.content == text) return token.id;
     return parts.model->find(text);
   };
-  if (const std::string bos = special_text(*config, "bos_token"); !bos.empty()) parts.bos = find(bos);
+  if (const std::string bos = special_text(*config, "bos_token"); !bos.empty())
+    parts.bos = find(bos);
   if (const std::string eos = special_text(*config, "eos_token"); !eos.empty())
     if (const auto id = find(eos)) parts.end_tokens.push_back(*id);
   return {};
@@ -238,19 +258,22 @@ Status read_config(const std::string& path, PipelineParts& parts) {
 Result<PipelineParts> parse_parts(const Result<Json>& root, std::string_view source) {
   if (!root) return std::unexpected(root.error());
   auto parts = parts_of(*root);
-  if (!parts) return fail(parts.error().code, "tokenizer: " + parts.error().message, std::string(source));
+  if (!parts)
+    return fail(parts.error().code, "tokenizer: " + parts.error().message, std::string(source));
   return parts;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json, std::string_view source) {
+Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json,
+                                                        std::string_view source) {
   try {
     auto parts = parse_parts(parse_json(json, source), source);
     if (!parts) return std::unexpected(std::move(parts.error()));
     return std::make_unique<PipelineTokenizer>(std::move(*parts));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "tokenizer: no memory left for the vocabulary", std::string(source));
+    return fail(ErrorCode::out_of_memory, "tokenizer: no memory left for the vocabulary",
+                std::string(source));
   }
 }
 
@@ -258,7 +281,8 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer_json(const std::string& path) 
   try {
     auto parts = parse_parts(parse_json_file(path), path);
     if (!parts) return std::unexpected(std::move(parts.error()));
-    const std::filesystem::path config = std::filesystem::path(path).parent_path() / "tokenizer_config.json";
+    const std::filesystem::path config =
+        std::filesystem::path(path).parent_path() / "tokenizer_config.json";
     if (auto ok = read_config(config.string(), *parts); !ok) return std::unexpected(ok.error());
     return std::make_unique<PipelineTokenizer>(std::move(*parts));
   } catch (const std::bad_alloc&) {
@@ -269,9 +293,11 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer_json(const std::string& path) 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return load_tokenizer_json((fs::path(path) / "tokenizer.json").string());
+  if (fs::is_directory(path, ignored))
+    return load_tokenizer_json((fs::path(path) / "tokenizer.json").string());
   if (path.ends_with(".json")) return load_tokenizer_json(path);
-  if (path.ends_with(".safetensors")) return load_tokenizer_json((fs::path(path).parent_path() / "tokenizer.json").string());
+  if (path.ends_with(".safetensors"))
+    return load_tokenizer_json((fs::path(path).parent_path() / "tokenizer.json").string());
   auto file = GgufFile::open(path);
   if (!file) return std::unexpected(std::move(file.error()));
   return load_tokenizer_gguf(*file);

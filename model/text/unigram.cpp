@@ -16,8 +16,8 @@ std::uint64_t edge(std::uint32_t node, char byte) {
 
 }  // namespace
 
-UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<double> scores, std::optional<TokenId> unknown,
-                           bool byte_fallback)
+UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<double> scores,
+                           std::optional<TokenId> unknown, bool byte_fallback)
     : vocabulary_(std::move(vocabulary)),
       scores_(std::move(scores)),
       unknown_(unknown),
@@ -30,7 +30,8 @@ UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<double> scores, st
     if (text.empty()) continue;
     std::uint32_t node = 0;
     for (const char c : text) {
-      const auto [at, fresh] = edges_.emplace(edge(node, c), static_cast<std::uint32_t>(ends_.size()));
+      const auto [at, fresh] =
+          edges_.emplace(edge(node, c), static_cast<std::uint32_t>(ends_.size()));
       if (fresh) ends_.push_back(-1);
       node = at->second;
     }
@@ -42,7 +43,8 @@ void UnigramModel::append_unknown(std::string_view text, std::vector<TokenId>& o
   if (byte_fallback_) {
     std::vector<TokenId> bytes;
     for (const char c : text)
-      if (const auto id = find(byte_token_name(static_cast<unsigned char>(c)))) bytes.push_back(*id);
+      if (const auto id = find(byte_token_name(static_cast<unsigned char>(c))))
+        bytes.push_back(*id);
     if (bytes.size() == text.size()) {
       out.insert(out.end(), bytes.begin(), bytes.end());
       return;

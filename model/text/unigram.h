@@ -8,11 +8,14 @@ namespace inference::model {
 
 class UnigramModel final : public SubwordModel {
  public:
-  UnigramModel(Vocabulary vocabulary, std::vector<double> scores, std::optional<TokenId> unknown, bool byte_fallback);
+  UnigramModel(Vocabulary vocabulary, std::vector<double> scores, std::optional<TokenId> unknown,
+               bool byte_fallback);
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
   std::string_view token(TokenId id) const override { return vocabulary_.token(id); }
-  std::optional<TokenId> find(std::string_view token) const override { return vocabulary_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override {
+    return vocabulary_.find(token);
+  }
 
  private:
   void append_unknown(std::string_view text, std::vector<TokenId>& out) const;

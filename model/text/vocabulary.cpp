@@ -15,7 +15,8 @@ Result<Vocabulary> Vocabulary::create(std::vector<std::pair<std::string, std::in
                                              std::to_string(tokens.size()) + " tokens");
   out.tokens_.resize(static_cast<std::size_t>(highest + 1));
   for (auto& [token, id] : tokens) {
-    if (id < 0) return fail(ErrorCode::corrupt_data, "vocabulary: id " + std::to_string(id) + " is negative");
+    if (id < 0)
+      return fail(ErrorCode::corrupt_data, "vocabulary: id " + std::to_string(id) + " is negative");
     out.longest_ = std::max(out.longest_, token.size());
     out.tokens_[static_cast<std::size_t>(id)] = std::move(token);
   }
@@ -29,7 +30,10 @@ std::optional<unsigned char> byte_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   unsigned value = 0;
   for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
     if (digit < 0) return std::nullopt;
     value = value * 16 + static_cast<unsigned>(digit);
   }

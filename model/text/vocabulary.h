@@ -15,8 +15,8 @@ namespace inference::model {
 
 class Vocabulary {
  public:
-  /// Ids may have gaps; the empty token is never found. corrupt_data for an id that is negative or far
-  /// beyond the number of tokens.
+  /// Ids may have gaps; the empty token is never found. corrupt_data for an id that is negative or
+  /// far beyond the number of tokens.
   static Result<Vocabulary> create(std::vector<std::pair<std::string, std::int64_t>> tokens);
 
   Vocabulary() = default;
@@ -27,7 +27,8 @@ class Vocabulary {
 
   int size() const { return static_cast<int>(tokens_.size()); }
   std::string_view token(TokenId id) const {
-    return id >= 0 && id < size() ? std::string_view(tokens_[static_cast<std::size_t>(id)]) : std::string_view();
+    return id >= 0 && id < size() ? std::string_view(tokens_[static_cast<std::size_t>(id)])
+                                  : std::string_view();
   }
   std::optional<TokenId> find(std::string_view token) const {
     const auto at = ids_.find(token);

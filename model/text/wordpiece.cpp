@@ -6,7 +6,8 @@
 
 namespace inference::model {
 
-WordPieceModel::WordPieceModel(Vocabulary vocabulary, std::string unknown, std::string prefix, std::size_t max_characters)
+WordPieceModel::WordPieceModel(Vocabulary vocabulary, std::string unknown, std::string prefix,
+                               std::size_t max_characters)
     : vocabulary_(std::move(vocabulary)),
       unknown_(vocabulary_.find(unknown)),
       prefix_(std::move(prefix)),
@@ -22,7 +23,7 @@ Status WordPieceModel::tokenize(std::string_view piece, std::vector<TokenId>& ou
     std::size_t end = std::min(piece.size(), at + vocabulary_.longest());
     while (end < piece.size() && (static_cast<unsigned char>(piece[end]) & 0xc0) == 0x80) --end;
     std::optional<TokenId> found;
-    for (; end > at && !found; ) {
+    for (; end > at && !found;) {
       name.assign(at > 0 ? prefix_ : "").append(piece.substr(at, end - at));
       found = find(name);
       if (found) break;

@@ -8,11 +8,14 @@ namespace inference::model {
 
 class WordPieceModel final : public SubwordModel {
  public:
-  WordPieceModel(Vocabulary vocabulary, std::string unknown, std::string prefix, std::size_t max_characters);
+  WordPieceModel(Vocabulary vocabulary, std::string unknown, std::string prefix,
+                 std::size_t max_characters);
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
   std::string_view token(TokenId id) const override { return vocabulary_.token(id); }
-  std::optional<TokenId> find(std::string_view token) const override { return vocabulary_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override {
+    return vocabulary_.find(token);
+  }
 
  private:
   Vocabulary vocabulary_;
@@ -27,7 +30,9 @@ class WordLevelModel final : public SubwordModel {
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
   std::string_view token(TokenId id) const override { return vocabulary_.token(id); }
-  std::optional<TokenId> find(std::string_view token) const override { return vocabulary_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override {
+    return vocabulary_.find(token);
+  }
 
  private:
   Vocabulary vocabulary_;

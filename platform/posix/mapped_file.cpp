@@ -48,7 +48,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   // O_NONBLOCK: opening a pipe must not wait for its writer; regular files ignore it.
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return errno_error("cannot open", path);
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(fd.get(), &facts) != 0) return errno_error("cannot read the size", path);
   if (S_ISDIR(facts.st_mode))
     return fail(ErrorCode::invalid_argument, "is a folder, a file was expected", path);

@@ -132,7 +132,7 @@ std::optional<std::string> environment(const char* name) {
 
 Status write_file_atomically(const std::string& path, const void* data, std::size_t size) {
   // Renaming over a device or a pipe would replace it by a file; those are written directly.
-  struct stat facts {};
+  struct stat facts{};
   const bool exists = ::stat(path.c_str(), &facts) == 0;
   if (exists && S_ISDIR(facts.st_mode))
     return fail(ErrorCode::invalid_argument, "cannot write: is a folder", path);

@@ -31,7 +31,9 @@ TEST_F(Platform, maps_what_was_written) {
   ASSERT_TRUE(write_file_atomically(file("a b"), text.data(), text.size()));
   auto mapped = MappedFile::open(file("a b"));
   ASSERT_TRUE(mapped) << mapped.error().to_string();
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()), text);
+  EXPECT_EQ(
+      std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()),
+      text);
   const MappedFile moved = std::move(*mapped);
   EXPECT_EQ(moved.bytes().size(), text.size());
   EXPECT_TRUE(mapped->bytes().empty());
@@ -67,7 +69,7 @@ TEST_F(Platform, replaces_a_file_and_keeps_its_permissions) {
   ASSERT_EQ(::chmod(file("f").c_str(), 0640), 0);
   ASSERT_TRUE(write_file_atomically(file("f"), "new!", 4));
   EXPECT_EQ(fs::file_size(file("f")), 4U);
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(::stat(file("f").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777U, 0640U);
 }

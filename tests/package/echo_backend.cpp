@@ -26,16 +26,22 @@ class EchoSource final : public inference::TokenSource {
 
 class EchoModel final : public inference::TextModel {
  public:
-  inference::TokenStream generate(std::string_view prompt, const inference::GenerateConfig&, std::stop_token) override {
+  inference::TokenStream generate(std::string_view prompt, const inference::GenerateConfig&,
+                                  std::stop_token) override {
     return inference::TokenStream(std::make_unique<EchoSource>(prompt));
   }
-  inference::TokenStream chat(std::span<const inference::Message> messages, const inference::GenerateConfig& config, std::stop_token stop) override {
+  inference::TokenStream chat(std::span<const inference::Message> messages,
+                              const inference::GenerateConfig& config,
+                              std::stop_token stop) override {
     return generate(messages.empty() ? "" : messages.back().content, config, stop);
   }
-  inference::Result<std::vector<inference::ClassifyResult>> classify(std::span<const std::string>, const inference::GenerateConfig&, std::stop_token) override {
+  inference::Result<std::vector<inference::ClassifyResult>> classify(
+      std::span<const std::string>, const inference::GenerateConfig&, std::stop_token) override {
     return inference::fail(inference::ErrorCode::unsupported, "an echo has no opinion", "echo");
   }
-  inference::Result<std::vector<inference::BatchResult>> batch_generate(std::span<const std::string> prompts, const inference::GenerateConfig& config, std::stop_token stop) override {
+  inference::Result<std::vector<inference::BatchResult>> batch_generate(
+      std::span<const std::string> prompts, const inference::GenerateConfig& config,
+      std::stop_token stop) override {
     std::vector<inference::BatchResult> out;
     for (const std::string& prompt : prompts) {
       inference::BatchResult result;
@@ -54,7 +60,8 @@ class EchoBackend final : public inference::Backend {
  public:
   std::string name() const override { return "echo"; }
   inference::Status available() const override { return {}; }
-  inference::Result<std::unique_ptr<inference::TextModel>> load_model(const std::string&, const inference::LoadConfig&) override {
+  inference::Result<std::unique_ptr<inference::TextModel>> load_model(
+      const std::string&, const inference::LoadConfig&) override {
     return std::make_unique<EchoModel>();
   }
 };

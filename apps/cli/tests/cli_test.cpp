@@ -49,14 +49,17 @@ class Cli : public testing::Test {
     std::ofstream(folder_ / "stdin", std::ios::binary) << input;
     std::string command = quoted(INFERENCE_PROGRAM);
     for (const std::string& argument : arguments) command += " " + quoted(argument);
-    command += " <" + quoted(file("stdin")) + " >" + quoted(file("stdout")) + " 2>" + quoted(file("stderr"));
+    command += " <" + quoted(file("stdin")) + " >" + quoted(file("stdout")) + " 2>" +
+               quoted(file("stderr"));
     const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, contents(file("stdout")), contents(file("stderr"))};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, contents(file("stdout")),
+            contents(file("stderr"))};
   }
   static std::vector<Json> lines(const std::string& text) {
     std::vector<Json> out;
     std::size_t begin = 0;
-    for (std::size_t end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
+    for (std::size_t end = text.find('\n'); end != std::string::npos;
+         begin = end + 1, end = text.find('\n', begin)) {
       auto json = model::parse_json(text.substr(begin, end - begin), "stdout");
       EXPECT_TRUE(json) << text.substr(begin, end - begin);
       if (json) out.push_back(*json);
@@ -91,13 +94,17 @@ TEST_F(Cli, tells_wrong_usage_from_failure) {
 }
 
 TEST_F(Cli, runs_as_lines_of_json_with_metrics_at_the_end) {
-  const Outcome outcome = run({"run", kLlama, "A model reads one token", "--raw", "--json", "--max-tokens", "5", "--ignore-eos", "--kv-type", "f32", "--logprobs", "2"});
+  const Outcome outcome =
+      run({"run", kLlama, "A model reads one token", "--raw", "--json", "--max-tokens", "5",
+           "--ignore-eos", "--kv-type", "f32", "--logprobs", "2"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto json = lines(outcome.out);
   ASSERT_EQ(json.size(), 6U);
   const auto expected = model::parse_json_file(kLlama + "/expected.json");
-  const Json::Array& greedy = *(*expected->find("prompts")->as_array())[0].find("greedy")->as_array();
-  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(json[i].find("id")->as_integer(), greedy[i].as_integer());
+  const Json::Array& greedy =
+      *(*expected->find("prompts")->as_array())[0].find("greedy")->as_array();
+  for (std::size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(json[i].find("id")->as_integer(), greedy[i].as_integer());
   EXPECT_EQ(json[0].find("top_logprobs")->as_array()->size(), 2U);
   EXPECT_EQ(json[5].find("metrics")->find("generated_tokens")->as_integer(), 5);
   EXPECT_EQ(*json[5].find("finish_reason")->as_string(), "length");
@@ -111,16 +118,21 @@ TEST_F(Cli, takes_a_prompt_through_a_pipe) {
 }
 
 TEST_F(Cli, takes_several_stop_texts) {
-  const std::string all = run({"run", kLlama, "A model reads one token", "--raw", "--max-tokens", "16", "--ignore-eos"}).out;
+  const std::string all =
+      run({"run", kLlama, "A model reads one token", "--raw", "--max-tokens", "16", "--ignore-eos"})
+          .out;
   const std::string stop = all.substr(all.size() / 2, 3);
-  const Outcome outcome = run({"run", kLlama, "A model reads one token", "--stop", "no such text", "--stop", stop, "--raw", "--max-tokens", "16", "--ignore-eos"});
+  const Outcome outcome = run({"run", kLlama, "A model reads one token", "--stop", "no such text",
+                               "--stop", stop, "--raw", "--max-tokens", "16", "--ignore-eos"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, all.substr(0, all.find(stop)) + "\n");
 }
 
 TEST_F(Cli, answers_the_same_with_one_and_two_threads) {
   const auto answer = [&](const char* threads) {
-    return run({"run", kData + "/gguf/gpt_oss.gguf", "A model", "--raw", "--max-tokens", "12", "--ignore-eos", "--threads", threads, "--temperature", "1", "--seed", "3"}).out;
+    return run({"run", kData + "/gguf/gpt_oss.gguf", "A model", "--raw", "--max-tokens", "12",
+                "--ignore-eos", "--threads", threads, "--temperature", "1", "--seed", "3"})
+        .out;
   };
   EXPECT_EQ(answer("1"), answer("2"));
 }
@@ -131,8 +143,11 @@ TEST_F(Cli, writes_logits_as_the_reference_gives_them) {
   std::string input;
   for (int p = 0; p < 2; ++p) {
     input += "{\"ids\": [";
-    const Json::Array& ids = *(*expected->find("prompts")->as_array())[static_cast<std::size_t>(p)].find("ids")->as_array();
-    for (std::size_t i = 0; i < ids.size(); ++i) input += (i > 0 ? "," : "") + std::to_string(*ids[i].as_integer());
+    const Json::Array& ids = *(*expected->find("prompts")->as_array())[static_cast<std::size_t>(p)]
+                                  .find("ids")
+                                  ->as_array();
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      input += (i > 0 ? "," : "") + std::to_string(*ids[i].as_integer());
     input += "]}\n";
   }
   const Outcome outcome = run({"logits", kLlama, "--out", out, "--kv-type", "f32"}, input);
@@ -149,7 +164,8 @@ TEST_F(Cli, writes_logits_as_the_reference_gives_them) {
   }
   expect_one_error_line(run({"logits", kLlama, "--out", out}, "{\"ids\": [512]}\n"), 1);
   expect_one_error_line(run({"logits", kLlama, "--out", out}, "nonsense\n"), 1);
-  expect_one_error_line(run({"logits", kLlama, "--out", "/nonexistent/x.safetensors"}, "{\"ids\": [1]}\n"), 1);
+  expect_one_error_line(
+      run({"logits", kLlama, "--out", "/nonexistent/x.safetensors"}, "{\"ids\": [1]}\n"), 1);
 }
 
 TEST_F(Cli, tokenizes_and_decodes_lines) {
@@ -162,14 +178,21 @@ TEST_F(Cli, tokenizes_and_decodes_lines) {
 }
 
 TEST_F(Cli, renders_lines_and_gives_errors_as_json) {
-  const Outcome outcome = run({"render", kLlama}, "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"add_generation_prompt\": true}\n");
+  const Outcome outcome = run({"render", kLlama},
+                              "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], "
+                              "\"add_generation_prompt\": true}\n");
   EXPECT_EQ(outcome.out, "{\"text\":\"<|bos|><|user|>hi<|assistant|>\"}\n");
-  std::ofstream(folder_ / "t.jinja") << "{{ bos_token }}{% if x %}{{ raise_exception('no x') }}{% endif %}";
-  EXPECT_EQ(run({"render", file("t.jinja"), "--bos", "<s>"}, "{\"messages\": []}\n{\"messages\": [], \"x\": 1}\n").out, "{\"text\":\"<s>\"}\n{\"error\":\"no x\"}\n");
+  std::ofstream(folder_ / "t.jinja")
+      << "{{ bos_token }}{% if x %}{{ raise_exception('no x') }}{% endif %}";
+  EXPECT_EQ(run({"render", file("t.jinja"), "--bos", "<s>"},
+                "{\"messages\": []}\n{\"messages\": [], \"x\": 1}\n")
+                .out,
+            "{\"text\":\"<s>\"}\n{\"error\":\"no x\"}\n");
 }
 
 TEST_F(Cli, scores_continuations_and_classifies) {
-  const Outcome score = run({"loglikelihood", kLlama}, "{\"context\": \"A model\", \"continuation\": \" reads one\"}\n");
+  const Outcome score = run({"loglikelihood", kLlama},
+                            "{\"context\": \"A model\", \"continuation\": \" reads one\"}\n");
   ASSERT_EQ(score.status, 0) << score.err;
   EXPECT_LT(*lines(score.out)[0].find("logprob")->as_double(), 0);
   EXPECT_EQ(lines(score.out)[0].find("tokens")->as_integer(), 2);
@@ -179,7 +202,8 @@ TEST_F(Cli, scores_continuations_and_classifies) {
   ASSERT_EQ(label.status, 0) << label.err;
   const Json answer = lines(label.out).at(0);
   const Json* probabilities = answer.find("probabilities");
-  EXPECT_NEAR(*probabilities->find("one")->as_double() + *probabilities->find("two")->as_double(), 1, 1e-9);
+  EXPECT_NEAR(*probabilities->find("one")->as_double() + *probabilities->find("two")->as_double(),
+              1, 1e-9);
   std::ofstream(folder_ / "text.txt") << "A model reads one token at a time and writes the next.";
   const Outcome perplexity = run({"perplexity", kLlama, file("text.txt"), "--json"});
   EXPECT_GT(*lines(perplexity.out)[0].find("perplexity")->as_double(), 1);
@@ -206,9 +230,13 @@ TEST_F(Cli, inspects_a_file_and_writes_a_tensor) {
   EXPECT_EQ(*json->find("metadata")->find("general.architecture")->as_string(), "llama");
   EXPECT_GT(*json->find("memory")->find("total_bytes")->as_integer(), 0);
   const std::string out = file("t.f32");
-  ASSERT_EQ(run({"inspect", kData + "/gguf/llama.gguf", "--tensor", "output_norm.weight", "--f32", out}).status, 0);
+  ASSERT_EQ(
+      run({"inspect", kData + "/gguf/llama.gguf", "--tensor", "output_norm.weight", "--f32", out})
+          .status,
+      0);
   EXPECT_EQ(fs::file_size(out), 64U * 4);
-  expect_one_error_line(run({"inspect", kData + "/gguf/llama.gguf", "--tensor", "none", "--f32", out}), 1);
+  expect_one_error_line(
+      run({"inspect", kData + "/gguf/llama.gguf", "--tensor", "none", "--f32", out}), 1);
 }
 
 TEST_F(Cli, shows_backends_and_checks_capabilities) {
@@ -222,7 +250,8 @@ TEST_F(Cli, shows_backends_and_checks_capabilities) {
 }
 
 TEST_F(Cli, prints_completions) {
-  for (const char* shell : {"bash", "zsh", "fish"}) EXPECT_NE(run({"completions", shell}).out.find("perplexity"), std::string::npos);
+  for (const char* shell : {"bash", "zsh", "fish"})
+    EXPECT_NE(run({"completions", shell}).out.find("perplexity"), std::string::npos);
   expect_one_error_line(run({"completions", "tcsh"}), 2);
 }
 

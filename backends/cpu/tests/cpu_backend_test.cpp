@@ -34,11 +34,13 @@ TEST_P(Conformance, keeps_the_contract) {
   options.load = [] { return load(std::string(INFERENCE_TEST_DATA) + "/" + GetParam()); };
   options.prompt = "A model reads one token";
   const auto results = testkit::run_conformance(options);
-  for (const auto& result : results) EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
+  for (const auto& result : results)
+    EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
   EXPECT_GE(results.size(), 19U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Model, Conformance, testing::Values("models/llama", "models/gemma3", "gguf/qwen3.gguf"),
+INSTANTIATE_TEST_SUITE_P(Model, Conformance,
+                         testing::Values("models/llama", "models/gemma3", "gguf/qwen3.gguf"),
                          [](const auto& test) {
                            std::string name = test.param;
                            for (char& c : name)
@@ -54,7 +56,8 @@ TEST(CpuBackend, streams_the_text_that_the_reference_decodes) {
     const auto expected = model::parse_json_file(kModels + name + "/expected.json");
     for (const model::Json& prompt : *expected->find("prompts")->as_array()) {
       double least = 1;
-      for (const model::Json& margin : *prompt.find("margins")->as_array()) least = std::min(least, *margin.as_double());
+      for (const model::Json& margin : *prompt.find("margins")->as_array())
+        least = std::min(least, *margin.as_double());
       if (least < 1e-3) continue;
       GenerateConfig generate;
       generate.max_tokens = 16;
@@ -70,7 +73,8 @@ TEST(CpuBackend, refuses_fields_it_does_not_honour_by_name) {
   const auto refused = [](LoadConfig config, const char* field) {
     const auto model = CpuBackend().load_model(kModels + "llama", config);
     ASSERT_FALSE(model) << field;
-    EXPECT_NE(model.error().to_string().find(field), std::string::npos) << model.error().to_string();
+    EXPECT_NE(model.error().to_string().find(field), std::string::npos)
+        << model.error().to_string();
   };
   refused({.gpu_layers = 4}, "gpu_layers");
   refused({.adapter_path = "a"}, "adapter_path");
@@ -84,7 +88,8 @@ TEST(CpuBackend, refuses_fields_it_does_not_honour_by_name) {
     TokenStream stream = model->generate("A", config);
     EXPECT_FALSE(stream.next()) << field;
     ASSERT_TRUE(stream.error()) << field;
-    EXPECT_NE(stream.error()->to_string().find(field), std::string::npos) << stream.error()->to_string();
+    EXPECT_NE(stream.error()->to_string().find(field), std::string::npos)
+        << stream.error()->to_string();
   };
   stream_refused({.grammar = "root ::= \"a\""}, "grammar");
   stream_refused({.return_logits = true}, "return_logits");
@@ -98,11 +103,14 @@ TEST(CpuBackend, refuses_fields_it_does_not_honour_by_name) {
   stream_refused({.top_k = -1}, "top_k");
   stream_refused({.logprobs = 513}, "logprobs");
   stream_refused({.logit_bias = {{-1, 1.0F}}}, "logit_bias");
-  EXPECT_EQ(model->generate("", {}).error()->code, ErrorCode::invalid_argument) << "this tokenizer adds no BOS";
+  EXPECT_EQ(model->generate("", {}).error()->code, ErrorCode::invalid_argument)
+      << "this tokenizer adds no BOS";
 }
 
 TEST(CpuBackend, names_what_is_wrong_with_a_path) {
-  const auto code = [](const std::string& path) { return CpuBackend().load_model(path, {}).error().code; };
+  const auto code = [](const std::string& path) {
+    return CpuBackend().load_model(path, {}).error().code;
+  };
   EXPECT_EQ(code("/nonexistent/m.gguf"), ErrorCode::not_found);
   EXPECT_EQ(code("/nonexistent"), ErrorCode::not_found);
   EXPECT_EQ(code(kModels), ErrorCode::not_found);
@@ -126,9 +134,11 @@ TEST(CpuBackend, takes_a_prompt_of_just_the_context_and_truncates_only_when_aske
   TokenStream over = model->generate(longer, {.max_tokens = 5});
   EXPECT_FALSE(over.next());
   EXPECT_EQ(over.error()->code, ErrorCode::context_overflow);
-  EXPECT_NE(over.error()->message.find(count_of_longer), std::string::npos) << over.error()->message;
+  EXPECT_NE(over.error()->message.find(count_of_longer), std::string::npos)
+      << over.error()->message;
   EXPECT_NE(over.error()->message.find("64"), std::string::npos);
-  TokenStream cut = model->generate(longer, {.max_tokens = 5, .ignore_eos = true, .truncate_prompt = true});
+  TokenStream cut =
+      model->generate(longer, {.max_tokens = 5, .ignore_eos = true, .truncate_prompt = true});
   EXPECT_TRUE(cut.next());
 }
 
@@ -151,30 +161,37 @@ TEST(CpuBackend, gives_the_probabilities_that_the_logits_say) {
   const std::vector<TokenId> ids = {5, 17, 200, 3, 42};
   const auto logits = capability<LogitsModel>(*model)->prompt_logits(ids);
   ASSERT_TRUE(logits);
-  const LikelihoodRequest requests[] = {{{5, 17}, {200, 3, 42}}, {{5, 17, 200}, {3}}, {{5, 9}, {1}}};
+  const LikelihoodRequest requests[] = {
+      {{5, 17}, {200, 3, 42}}, {{5, 17, 200}, {3}}, {{5, 9}, {1}}};
   const auto result = capability<LikelihoodModel>(*model)->log_likelihood(requests);
   ASSERT_TRUE(result) << result.error().to_string();
   const auto logprob = [&](std::size_t row, TokenId id) {
     double sum = 0;
-    for (std::size_t v = 0; v < 512; ++v) sum += std::exp(static_cast<double>((*logits)[row * 512 + v]));
+    for (std::size_t v = 0; v < 512; ++v)
+      sum += std::exp(static_cast<double>((*logits)[row * 512 + v]));
     return (*logits)[row * 512 + static_cast<std::size_t>(id)] - std::log(sum);
   };
   EXPECT_NEAR((*result)[0].logprob, logprob(1, 200) + logprob(2, 3) + logprob(3, 42), 1e-4);
   EXPECT_NEAR((*result)[1].logprob, logprob(2, 3), 1e-4);
   EXPECT_EQ((*result)[0].token_logprobs.size(), 3U);
   const LikelihoodRequest bad[] = {{{5}, {1}}, {{}, {1}}};
-  EXPECT_NE(capability<LikelihoodModel>(*model)->log_likelihood(bad).error().message.find("request 1"), std::string::npos);
+  EXPECT_NE(
+      capability<LikelihoodModel>(*model)->log_likelihood(bad).error().message.find("request 1"),
+      std::string::npos);
   const LikelihoodRequest outside[] = {{{5}, {512}}};
-  EXPECT_EQ(capability<LikelihoodModel>(*model)->log_likelihood(outside).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(capability<LikelihoodModel>(*model)->log_likelihood(outside).error().code,
+            ErrorCode::invalid_argument);
 }
 
 TEST(CpuBackend, shows_the_keys_of_the_reference) {
   auto model = load(kModels + "llama", {.kv_type = KvType::f32});
-  const auto snapshot = capability<AttentionInspector>(*model)->inspect_attention("A model reads one token");
+  const auto snapshot =
+      capability<AttentionInspector>(*model)->inspect_attention("A model reads one token");
   ASSERT_TRUE(snapshot);
   const auto truth = model::SafetensorsFile::open(kModels + "llama/expected.safetensors");
   const auto* view = truth->find("keys_1");
-  ASSERT_EQ(view->shape, (std::vector<std::uint64_t>{2, static_cast<std::uint64_t>(snapshot->seq_len), 16}));
+  ASSERT_EQ(view->shape,
+            (std::vector<std::uint64_t>{2, static_cast<std::uint64_t>(snapshot->seq_len), 16}));
   const auto* values = reinterpret_cast<const float*>(view->bytes.data());
   for (std::size_t h = 0; h < 2; ++h)
     for (std::size_t i = 0; i < snapshot->keys[1][h].size(); ++i)
@@ -185,7 +202,11 @@ TEST(CpuBackend, shows_the_keys_of_the_reference) {
 TEST(CpuBackend, samples_the_same_with_the_same_seed_and_otherwise_not) {
   auto model = load(kModels + "llama");
   const auto answer = [&](std::uint64_t seed) {
-    return model->generate("A model", {.max_tokens = 12, .temperature = 1.5F, .seed = seed, .ignore_eos = true}).read_all().value();
+    return model
+        ->generate("A model",
+                   {.max_tokens = 12, .temperature = 1.5F, .seed = seed, .ignore_eos = true})
+        .read_all()
+        .value();
   };
   EXPECT_EQ(answer(1), answer(1));
   EXPECT_NE(answer(1), answer(2));
@@ -193,10 +214,14 @@ TEST(CpuBackend, samples_the_same_with_the_same_seed_and_otherwise_not) {
 
 TEST(CpuBackend, ends_before_a_stop_text) {
   auto model = load(kModels + "llama", {.kv_type = KvType::f32});
-  const std::string all = model->generate("A model reads one token", {.max_tokens = 16, .ignore_eos = true}).read_all().value();
+  const std::string all =
+      model->generate("A model reads one token", {.max_tokens = 16, .ignore_eos = true})
+          .read_all()
+          .value();
   ASSERT_GT(all.size(), 8U);
   const std::string stop = all.substr(all.size() / 2, 3);
-  TokenStream stream = model->generate("A model reads one token", {.max_tokens = 16, .stop = {stop}, .ignore_eos = true});
+  TokenStream stream = model->generate("A model reads one token",
+                                       {.max_tokens = 16, .stop = {stop}, .ignore_eos = true});
   std::string text;
   for (const Token& token : stream) text += token.text;
   EXPECT_EQ(text, all.substr(0, all.find(stop)));

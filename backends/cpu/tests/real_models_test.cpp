@@ -19,7 +19,9 @@ struct Bounds {
   double agreement;  ///< top-1, at least: llama.cpp's own distance from the same truth
   double distance;   ///< mean |Δ log-probability| of the next token, at most: likewise
 };
-void PrintTo(const Bounds& b, std::ostream* out) { *out << b.file; }
+void PrintTo(const Bounds& b, std::ostream* out) {
+  *out << b.file;
+}
 
 class RealModel : public testing::TestWithParam<Bounds> {};
 
@@ -33,10 +35,12 @@ TEST_P(RealModel, is_as_close_to_the_float_truth_as_the_peer) {
   const Bounds& bounds = GetParam();
   LoadConfig config;
   config.context_len = 512;
-  auto model = CpuBackend().load_model(std::string(INFERENCE_TEST_CACHE) + "/models/" + bounds.file + ".gguf", config);
+  auto model = CpuBackend().load_model(
+      std::string(INFERENCE_TEST_CACHE) + "/models/" + bounds.file + ".gguf", config);
   ASSERT_TRUE(model) << model.error().to_string() << " (scripts/fetch-models fetches it)";
   const auto vocab = static_cast<std::size_t>((*model)->info().vocab_size);
-  const auto expected = model::parse_json_file(std::string(INFERENCE_TEST_DATA) + "/real/" + bounds.file + ".json");
+  const auto expected =
+      model::parse_json_file(std::string(INFERENCE_TEST_DATA) + "/real/" + bounds.file + ".json");
   ASSERT_TRUE(expected);
   std::size_t positions = 0;
   std::size_t agreed = 0;
@@ -59,7 +63,8 @@ TEST_P(RealModel, is_as_close_to_the_float_truth_as_the_peer) {
   }
   const double agreement = static_cast<double>(agreed) / static_cast<double>(positions);
   const double mean = distance / static_cast<double>(steps);
-  std::printf("%s: top-1 agreement %.4f over %zu positions, mean distance %.4f\n", bounds.file.c_str(), agreement, positions, mean);
+  std::printf("%s: top-1 agreement %.4f over %zu positions, mean distance %.4f\n",
+              bounds.file.c_str(), agreement, positions, mean);
   EXPECT_GE(agreement, bounds.agreement);
   EXPECT_LE(mean, bounds.distance);
 }
@@ -81,7 +86,9 @@ TEST_P(RealModel, gives_the_same_tokens_alone_in_a_batch_and_with_other_threads)
   config.temperature = 0.8F;
   config.seed = 7;
   std::vector<std::string> prompts;
-  for (int i = 0; i < 8; ++i) prompts.push_back("Write " + std::to_string(i) + " words about the sea" + std::string(static_cast<std::size_t>(i), '.'));
+  for (int i = 0; i < 8; ++i)
+    prompts.push_back("Write " + std::to_string(i) + " words about the sea" +
+                      std::string(static_cast<std::size_t>(i), '.'));
   const auto together = (*batch)->batch_generate(prompts, config);
   ASSERT_TRUE(together);
   for (std::size_t i = 0; i < prompts.size(); ++i) {
@@ -94,7 +101,8 @@ TEST_P(RealModel, gives_the_same_tokens_alone_in_a_batch_and_with_other_threads)
 }
 
 INSTANTIATE_TEST_SUITE_P(Model, RealModel,
-                         testing::Values(Bounds{"SmolLM2-135M-Instruct.Q4_1", 0.980, 0.060}, Bounds{"gemma-3-270m-q4_k_m", 0.954, 0.075}),
+                         testing::Values(Bounds{"SmolLM2-135M-Instruct.Q4_1", 0.980, 0.060},
+                                         Bounds{"gemma-3-270m-q4_k_m", 0.954, 0.075}),
                          [](const auto& test) { return test.param.file.substr(0, 5); });
 
 }  // namespace

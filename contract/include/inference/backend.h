@@ -21,9 +21,9 @@ class Backend {
   /// Whether a model could be loaded here and now; the error says what is missing.
   virtual Status available() const = 0;
 
-  /// Loads a model. `path` is a file, a folder or what the backend documents (a URL). The caller owns
-  /// the model, which may outlive the backend object. A field of `config` that the backend cannot
-  /// honour is an error with its name.
+  /// Loads a model. `path` is a file, a folder or what the backend documents (a URL). The caller
+  /// owns the model, which may outlive the backend object. A field of `config` that the backend
+  /// cannot honour is an error with its name.
   virtual Result<std::unique_ptr<TextModel>> load_model(const std::string& path,
                                                         const LoadConfig& config = {}) = 0;
 };

@@ -27,26 +27,26 @@ using TokenId = std::int32_t;
 
 /// One generation. The defaults are greedy decoding of at most 256 tokens.
 struct GenerateConfig {
-  int max_tokens = 256;      ///< tokens to produce at most; 0 produces none
-  float temperature = 0;     ///< 0: greedy (arg-max, lowest id on a tie); else logits / temperature
-  int top_k = 0;             ///< keep the k most probable tokens; 0: off
-  float top_p = 0;           ///< nucleus: smallest set with at least this mass, in (0, 1]; 0: off
+  int max_tokens = 256;   ///< tokens to produce at most; 0 produces none
+  float temperature = 0;  ///< 0: greedy (arg-max, lowest id on a tie); else logits / temperature
+  int top_k = 0;          ///< keep the k most probable tokens; 0: off
+  float top_p = 0;        ///< nucleus: smallest set with at least this mass, in (0, 1]; 0: off
   std::vector<TokenId> stop_tokens = {};  ///< end before these, besides the model's own end tokens
-  float repeat_penalty = 0;  ///< > 1 makes tokens of prompt and answer less likely; 0 or 1: off
+  float repeat_penalty = 0;    ///< > 1 makes tokens of prompt and answer less likely; 0 or 1: off
   bool return_logits = false;  ///< classify: also return the vocabulary's logits
 
-  std::uint64_t seed = 0;      ///< the same seed, prompt and config give the same tokens
-  float min_p = 0;             ///< drop tokens below this share of the best one's probability; 0: off
-  float typical_p = 0;         ///< locally typical sampling, mass in (0, 1]; 0: off
+  std::uint64_t seed = 0;  ///< the same seed, prompt and config give the same tokens
+  float min_p = 0;         ///< drop tokens below this share of the best one's probability; 0: off
+  float typical_p = 0;     ///< locally typical sampling, mass in (0, 1]; 0: off
   float frequency_penalty = 0;  ///< subtracted from a logit per occurrence in the answer so far
   float presence_penalty = 0;   ///< subtracted from a logit once if it occurs in the answer so far
   std::map<TokenId, float> logit_bias = {};  ///< added to a token's logit before anything else
-  std::vector<std::string> stop = {};        ///< end before any of these texts; they are not returned
-  int logprobs = 0;        ///< n > 0: Token::logprob and the n best alternatives per token
-  std::string grammar = {};     ///< GBNF grammar that the answer must follow; "": off
-  bool ignore_eos = false;  ///< go on past the model's end tokens, up to max_tokens
+  std::vector<std::string> stop = {};  ///< end before any of these texts; they are not returned
+  int logprobs = 0;              ///< n > 0: Token::logprob and the n best alternatives per token
+  std::string grammar = {};      ///< GBNF grammar that the answer must follow; "": off
+  bool ignore_eos = false;       ///< go on past the model's end tokens, up to max_tokens
   bool truncate_prompt = false;  ///< drop the oldest prompt tokens that do not fit; else an error
-  std::string tools = {};       ///< chat: JSON array of tool definitions for the template; "": none
+  std::string tools = {};  ///< chat: JSON array of tool definitions for the template; "": none
   std::string template_variables = {};  ///< chat: JSON object of extra template variables; "": none
 
   friend bool operator==(const GenerateConfig&, const GenerateConfig&) = default;
@@ -63,13 +63,13 @@ enum class KvType : std::uint8_t {
 
 /// One load. The defaults take the whole model with the backend's own choices.
 struct LoadConfig {
-  std::string backend = {};      ///< a registered name; "": Registry::default_backend
-  int context_len = 0;      ///< tokens per sequence; 0: the model's own
-  int gpu_layers = -1;      ///< layers to place on an accelerator; -1: all
-  int parallel_slots = 0;   ///< sequences that run at once; 0: the backend's choice
+  std::string backend = {};       ///< a registered name; "": Registry::default_backend
+  int context_len = 0;            ///< tokens per sequence; 0: the model's own
+  int gpu_layers = -1;            ///< layers to place on an accelerator; -1: all
+  int parallel_slots = 0;         ///< sequences that run at once; 0: the backend's choice
   std::string adapter_path = {};  ///< a LoRA adapter to apply; "": none
 
-  int threads = 0;          ///< compute threads; 0: one per available core
+  int threads = 0;  ///< compute threads; 0: one per available core
   KvType kv_type = KvType::automatic;
   std::uint64_t memory_limit = 0;  ///< bytes the model may take; 0: what the machine has
   /// Called on the loading thread with a fraction 0..1 that never falls; must not throw.

@@ -31,16 +31,16 @@ struct InferenceBackendPlugin {
 }  // extern "C"
 
 /// Defines the entry point for a default-constructible backend.
-#define INFERENCE_BACKEND_PLUGIN(BackendClass)                                              \
-  extern "C" __attribute__((visibility("default"))) const InferenceBackendPlugin*           \
-  inference_backend_plugin() {                                                              \
+#define INFERENCE_BACKEND_PLUGIN(BackendClass)                                                \
+  extern "C" __attribute__((visibility("default"))) const InferenceBackendPlugin*             \
+  inference_backend_plugin() {                                                                \
     static const InferenceBackendPlugin plugin{INFERENCE_CONTRACT_VERSION, INFERENCE_CXX_ABI, \
-                                               []() -> inference::Backend* {                \
-                                                 try {                                      \
-                                                   return new BackendClass();               \
-                                                 } catch (...) {                            \
-                                                   return nullptr;                          \
-                                                 }                                          \
-                                               }};                                          \
-    return &plugin;                                                                         \
+                                               []() -> inference::Backend* {                  \
+                                                 try {                                        \
+                                                   return new BackendClass();                 \
+                                                 } catch (...) {                              \
+                                                   return nullptr;                            \
+                                                 }                                            \
+                                               }};                                            \
+    return &plugin;                                                                           \
   }

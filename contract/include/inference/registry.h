@@ -1,7 +1,7 @@
 // Joins consumers and backends: who is there, which one is the default, load a model.
 //
-// Registration is explicit: call register_builtin_backends() of the package that has the backends, or
-// load_backend_library() for one in a shared library. There is no static-initialiser magic.
+// Registration is explicit: call register_builtin_backends() of the package that has the backends,
+// or load_backend_library() for one in a shared library. There is no static-initialiser magic.
 #pragma once
 
 #include <map>
@@ -38,13 +38,14 @@ Result<std::shared_ptr<Backend>> default_backend();
 /// Removes every backend; for tests.
 void clear_backends();
 
-/// Loads a backend from a shared library (see plugin.h) and registers it; gives its name. The library
-/// stays loaded until the process ends, since models may outlive everything else.
+/// Loads a backend from a shared library (see plugin.h) and registers it; gives its name. The
+/// library stays loaded until the process ends, since models may outlive everything else.
 Result<std::string> load_backend_library(const std::string& path);
 
-/// Loads a model with config.backend, or with the default backend where that is empty. A named backend
-/// must be registered and available; the error says which of the two failed.
-Result<std::unique_ptr<TextModel>> load_model(const std::string& path, const LoadConfig& config = {});
+/// Loads a model with config.backend, or with the default backend where that is empty. A named
+/// backend must be registered and available; the error says which of the two failed.
+Result<std::unique_ptr<TextModel>> load_model(const std::string& path,
+                                              const LoadConfig& config = {});
 
 /// As load_model, but the model can be trained; one that cannot is closed again.
 Result<std::unique_ptr<TrainableModel>> load_trainable(const std::string& path,

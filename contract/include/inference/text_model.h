@@ -37,8 +37,8 @@ struct ModelInfo {
   int vocab_size = 0;
   int num_layers = 0;
   int hidden_size = 0;
-  int quant_bits = 0;   ///< bits of most weights' codes; 0: not quantised
-  int quant_group = 0;  ///< weights that share a scale; 0: not quantised
+  int quant_bits = 0;      ///< bits of most weights' codes; 0: not quantised
+  int quant_group = 0;     ///< weights that share a scale; 0: not quantised
   int context_length = 0;  ///< tokens of one sequence as loaded
 };
 
@@ -61,9 +61,9 @@ class TextModel {
   /// Closes the model. Streams must have been destroyed before.
   virtual ~TextModel() = default;
 
-  /// Continues `prompt` as it is. Special tokens are added as the model's tokenizer does (e.g. BOS);
-  /// control tokens spelled in the prompt are recognised. An invalid argument, a prompt longer than
-  /// the context or a closed model give an ended stream whose error() says so.
+  /// Continues `prompt` as it is. Special tokens are added as the model's tokenizer does (e.g.
+  /// BOS); control tokens spelled in the prompt are recognised. An invalid argument, a prompt
+  /// longer than the context or a closed model give an ended stream whose error() says so.
   virtual TokenStream generate(std::string_view prompt, const GenerateConfig& config = {},
                                std::stop_token stop = {}) = 0;
 
@@ -79,8 +79,8 @@ class TextModel {
                                                        std::stop_token stop = {}) = 0;
 
   /// Generates from several prompts together: one result per prompt, in order, each with its own
-  /// error. The outer error is for what concerns no single prompt, such as a closed model. The tokens
-  /// are the same as from generate() alone, bit for bit.
+  /// error. The outer error is for what concerns no single prompt, such as a closed model. The
+  /// tokens are the same as from generate() alone, bit for bit.
   virtual Result<std::vector<BatchResult>> batch_generate(std::span<const std::string> prompts,
                                                           const GenerateConfig& config = {},
                                                           std::stop_token stop = {}) = 0;
@@ -91,8 +91,8 @@ class TextModel {
   /// Of the operation that finished last; zeros before the first.
   virtual GenerateMetrics metrics() const = 0;
 
-  /// Stops every running operation (they end with ErrorCode::closed) and frees what the model holds.
-  /// Later calls fail with ErrorCode::closed; closing again is fine and does nothing.
+  /// Stops every running operation (they end with ErrorCode::closed) and frees what the model
+  /// holds. Later calls fail with ErrorCode::closed; closing again is fine and does nothing.
   virtual Status close() = 0;
 };
 

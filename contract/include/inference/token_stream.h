@@ -30,12 +30,13 @@ struct TokenLogprob {
 /// One generated token.
 ///
 /// `text` is what became printable with this token: bytes are held back until they are valid UTF-8
-/// (and until they can no longer begin a stop text), so it may be empty or belong to earlier tokens.
-/// Joined, the texts of a stream equal the decoded ids exactly, cut before a stop text if one ended it.
+/// (and until they can no longer begin a stop text), so it may be empty or belong to earlier
+/// tokens. Joined, the texts of a stream equal the decoded ids exactly, cut before a stop text if
+/// one ended it.
 struct Token {
   TokenId id = 0;
   std::string text;
-  std::optional<float> logprob;           ///< set when GenerateConfig::logprobs > 0
+  std::optional<float> logprob;            ///< set when GenerateConfig::logprobs > 0
   std::vector<TokenLogprob> top_logprobs;  ///< GenerateConfig::logprobs best tokens, best first
 
   friend bool operator==(const Token&, const Token&) = default;
@@ -86,10 +87,10 @@ class TokenSource {
 
 /// A running generation.
 ///
-/// Ownership: the stream owns its work; leaving a loop early and destroying the stream stops the work
-/// and frees its slot. It may outlive the TextModel object's close(): it then ends with
-/// ErrorCode::closed. Threads: one thread at a time uses a stream; different streams are independent;
-/// the stop_token given at the start may be triggered from any thread.
+/// Ownership: the stream owns its work; leaving a loop early and destroying the stream stops the
+/// work and frees its slot. It may outlive the TextModel object's close(): it then ends with
+/// ErrorCode::closed. Threads: one thread at a time uses a stream; different streams are
+/// independent; the stop_token given at the start may be triggered from any thread.
 class TokenStream {
  public:
   class Iterator;
@@ -152,6 +153,8 @@ class TokenStream::Iterator {
   std::optional<Token> token_;
 };
 
-inline TokenStream::Iterator TokenStream::begin() { return Iterator(this); }
+inline TokenStream::Iterator TokenStream::begin() {
+  return Iterator(this);
+}
 
 }  // namespace inference

@@ -20,7 +20,8 @@ struct LoRAConfig {
   bool bfloat16 = true;  ///< parameters in bfloat16, else float32
 };
 
-/// The trainable parameters that apply_lora added. Owned by the caller; valid while its model lives.
+/// The trainable parameters that apply_lora added. Owned by the caller; valid while its model
+/// lives.
 class Adapter {
  public:
   virtual ~Adapter() = default;

@@ -11,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!config) return 0;
   const auto spec = engine::read_spec(*config, "fuzz", "model.");
   if (!spec) return 0;
-  for (const engine::RopeParameters& rope : spec->ropes) (void)engine::Rope::create(rope, spec->interleaved_rope);
+  for (const engine::RopeParameters& rope : spec->ropes)
+    (void)engine::Rope::create(rope, spec->interleaved_rope);
   return 0;
 }

@@ -30,12 +30,18 @@ struct NeonLanes {
   }
 
   static Floats zero() { return set1(0.0F); }
-  static Floats set1(float s) { return each([=](int) { return vdupq_n_f32(s); }); }
-  static Floats load(const float* p) { return each([=](int i) { return vld1q_f32(p + 4 * i); }); }
+  static Floats set1(float s) {
+    return each([=](int) { return vdupq_n_f32(s); });
+  }
+  static Floats load(const float* p) {
+    return each([=](int i) { return vld1q_f32(p + 4 * i); });
+  }
   static void store(float* p, const Floats& x) {
     for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
   }
-  static uint16x4_t load_u16x4(const std::byte* p) { return vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p))); }
+  static uint16x4_t load_u16x4(const std::byte* p) {
+    return vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));
+  }
   static Floats load_f16(const std::byte* p) {
     return each([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(load_u16x4(p + 8 * i))); });
   }
@@ -43,12 +49,21 @@ struct NeonLanes {
     for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));
   }
   static Floats load_bf16(const std::byte* p) {
-    return each([=](int i) { return vreinterpretq_f32_u32(vshll_n_u16(load_u16x4(p + 8 * i), 16)); });
+    return each(
+        [=](int i) { return vreinterpretq_f32_u32(vshll_n_u16(load_u16x4(p + 8 * i), 16)); });
   }
-  static Floats add(const Floats& x, const Floats& y) { return each([&](int i) { return vaddq_f32(x.v[i], y.v[i]); }); }
-  static Floats sub(const Floats& x, const Floats& y) { return each([&](int i) { return vsubq_f32(x.v[i], y.v[i]); }); }
-  static Floats mul(const Floats& x, const Floats& y) { return each([&](int i) { return vmulq_f32(x.v[i], y.v[i]); }); }
-  static Floats div(const Floats& x, const Floats& y) { return each([&](int i) { return vdivq_f32(x.v[i], y.v[i]); }); }
+  static Floats add(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vaddq_f32(x.v[i], y.v[i]); });
+  }
+  static Floats sub(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vsubq_f32(x.v[i], y.v[i]); });
+  }
+  static Floats mul(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vmulq_f32(x.v[i], y.v[i]); });
+  }
+  static Floats div(const Floats& x, const Floats& y) {
+    return each([&](int i) { return vdivq_f32(x.v[i], y.v[i]); });
+  }
   static Floats fma(const Floats& x, const Floats& y, const Floats& z) {
     return each([&](int i) { return vfmaq_f32(z.v[i], x.v[i], y.v[i]); });
   }
@@ -59,11 +74,16 @@ struct NeonLanes {
   static Floats min(const Floats& x, const Floats& y) {
     return each([&](int i) { return vbslq_f32(vcltq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]); });
   }
-  static Floats abs(const Floats& x) { return each([&](int i) { return vabsq_f32(x.v[i]); }); }
-  static Floats round(const Floats& x) { return each([&](int i) { return vrndnq_f32(x.v[i]); }); }
+  static Floats abs(const Floats& x) {
+    return each([&](int i) { return vabsq_f32(x.v[i]); });
+  }
+  static Floats round(const Floats& x) {
+    return each([&](int i) { return vrndnq_f32(x.v[i]); });
+  }
   static Floats power_of_two(const Floats& n) {
     return each([&](int i) {
-      return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
+      return vreinterpretq_f32_s32(
+          vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
     });
   }
   static Floats select_less(const Floats& x, const Floats& y, const Floats& yes, const Floats& no) {
@@ -73,7 +93,9 @@ struct NeonLanes {
     return each([&](int i) { return vbslq_f32(vceqq_f32(x.v[i], x.v[i]), value.v[i], x.v[i]); });
   }
 
-  static int8x16_t load_bytes(const std::byte* p) { return vld1q_s8(reinterpret_cast<const std::int8_t*>(p)); }
+  static int8x16_t load_bytes(const std::byte* p) {
+    return vld1q_s8(reinterpret_cast<const std::int8_t*>(p));
+  }
   static Values values(const std::int8_t* table) { return vld1q_s8(table); }
   static Codes load_codes(const std::byte* p) {
     return {{load_bytes(p), load_bytes(p + 16), load_bytes(p + 32), load_bytes(p + 48)}};
@@ -95,7 +117,9 @@ struct NeonLanes {
     for (int i = 0; i < 4; ++i) acc.v[i] = vdotq_s32(acc.v[i], codes.v[i], spread);
     return acc;
   }
-  static Floats to_float(const Ints& x) { return each([&](int i) { return vcvtq_f32_s32(x.v[i]); }); }
+  static Floats to_float(const Ints& x) {
+    return each([&](int i) { return vcvtq_f32_s32(x.v[i]); });
+  }
   static std::int32_t store_codes(std::int8_t* p, const Floats& x) {
     const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));
     std::int32_t sum = 0;

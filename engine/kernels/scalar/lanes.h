@@ -37,8 +37,12 @@ struct ScalarLanes {
     return out;
   }
 
-  static Floats zero() { return each([](std::size_t) { return 0.0F; }); }
-  static Floats set1(float s) { return each([=](std::size_t) { return s; }); }
+  static Floats zero() {
+    return each([](std::size_t) { return 0.0F; });
+  }
+  static Floats set1(float s) {
+    return each([=](std::size_t) { return s; });
+  }
   static Floats load(const float* p) {
     Floats out;
     std::memcpy(out.v, p, sizeof out.v);
@@ -54,10 +58,18 @@ struct ScalarLanes {
   static Floats load_bf16(const std::byte* p) {
     return each([=](std::size_t i) { return bfloat_to_float(load_u16(p + 2 * i)); });
   }
-  static Floats add(const Floats& a, const Floats& b) { return each([&](std::size_t i) { return a.v[i] + b.v[i]; }); }
-  static Floats sub(const Floats& a, const Floats& b) { return each([&](std::size_t i) { return a.v[i] - b.v[i]; }); }
-  static Floats mul(const Floats& a, const Floats& b) { return each([&](std::size_t i) { return a.v[i] * b.v[i]; }); }
-  static Floats div(const Floats& a, const Floats& b) { return each([&](std::size_t i) { return a.v[i] / b.v[i]; }); }
+  static Floats add(const Floats& a, const Floats& b) {
+    return each([&](std::size_t i) { return a.v[i] + b.v[i]; });
+  }
+  static Floats sub(const Floats& a, const Floats& b) {
+    return each([&](std::size_t i) { return a.v[i] - b.v[i]; });
+  }
+  static Floats mul(const Floats& a, const Floats& b) {
+    return each([&](std::size_t i) { return a.v[i] * b.v[i]; });
+  }
+  static Floats div(const Floats& a, const Floats& b) {
+    return each([&](std::size_t i) { return a.v[i] / b.v[i]; });
+  }
   /// a b + c, rounded once.
   static Floats fma(const Floats& a, const Floats& b, const Floats& c) {
     return each([&](std::size_t i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
@@ -69,9 +81,13 @@ struct ScalarLanes {
   static Floats min(const Floats& a, const Floats& b) {
     return each([&](std::size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
   }
-  static Floats abs(const Floats& a) { return each([&](std::size_t i) { return std::fabs(a.v[i]); }); }
+  static Floats abs(const Floats& a) {
+    return each([&](std::size_t i) { return std::fabs(a.v[i]); });
+  }
   /// To the nearest integer, ties to even.
-  static Floats round(const Floats& a) { return each([&](std::size_t i) { return std::nearbyintf(a.v[i]); }); }
+  static Floats round(const Floats& a) {
+    return each([&](std::size_t i) { return std::nearbyintf(a.v[i]); });
+  }
   /// 2^n for integers n in [-126, 127].
   static Floats power_of_two(const Floats& n) {
     return each([&](std::size_t i) {
@@ -105,8 +121,8 @@ struct ScalarLanes {
       high.v[i] = values.v[byte >> 4];
     }
   }
-  /// What the sum of dot4() starts from, given the sum of the activation codes: sets whose codes are
-  /// biased take the bias back here.
+  /// What the sum of dot4() starts from, given the sum of the activation codes: sets whose codes
+  /// are biased take the bias back here.
   static Ints start(std::int32_t) { return Ints{}; }
   /// Adds, for each row, the products of its four codes with four activation codes. Exact.
   static Ints dot4(Ints acc, const Codes& codes, const std::int8_t* a) {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -24,7 +24,8 @@ std::vector<float> random_floats(std::size_t n, unsigned seed, float spread = 1.
   return out;
 }
 
-void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const char* what, const char* isa) {
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const char* what,
+                      const char* isa) {
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(a[i]) && std::isnan(b[i])) continue;
@@ -50,11 +51,12 @@ TEST_P(EveryIsa, sums_as_the_scalar_table) {
     isa().to_f16(b.data(), half.data(), n);
     scalar().to_f16(b.data(), half_scalar.data(), n);
     EXPECT_EQ(half, half_scalar);
-    expect_same_bits({isa().dot(a.data(), b.data(), n), isa().dot_f16(a.data(), half.data(), n),
-                      isa().sum_of_squares(a.data(), n), isa().max(a.data(), n)},
-                     {scalar().dot(a.data(), b.data(), n), scalar().dot_f16(a.data(), half.data(), n),
-                      scalar().sum_of_squares(a.data(), n), scalar().max(a.data(), n)},
-                     "sums", isa().isa);
+    expect_same_bits(
+        {isa().dot(a.data(), b.data(), n), isa().dot_f16(a.data(), half.data(), n),
+         isa().sum_of_squares(a.data(), n), isa().max(a.data(), n)},
+        {scalar().dot(a.data(), b.data(), n), scalar().dot_f16(a.data(), half.data(), n),
+         scalar().sum_of_squares(a.data(), n), scalar().max(a.data(), n)},
+        "sums", isa().isa);
   }
 }
 
@@ -80,15 +82,19 @@ TEST_P(EveryIsa, maps_as_the_scalar_table) {
       expect_same_bits(mine, reference, what, isa().isa);
     };
     both("silu_mul", [&](const Kernels& k, auto& v) { k.silu_mul(v.data(), up.data(), n); });
-    both("gelu_tanh_mul", [&](const Kernels& k, auto& v) { k.gelu_tanh_mul(v.data(), up.data(), n); });
-    both("clamped_swiglu", [&](const Kernels& k, auto& v) { k.clamped_swiglu(v.data(), up.data(), 1.702F, 7, n); });
+    both("gelu_tanh_mul",
+         [&](const Kernels& k, auto& v) { k.gelu_tanh_mul(v.data(), up.data(), n); });
+    both("clamped_swiglu",
+         [&](const Kernels& k, auto& v) { k.clamped_swiglu(v.data(), up.data(), 1.702F, 7, n); });
     both("soft_cap", [&](const Kernels& k, auto& v) { k.soft_cap(v.data(), 50, n); });
     both("exp_sum", [&](const Kernels& k, auto& v) { v.push_back(k.exp_sum(v.data(), 1.5F, n)); });
-    both("scale_mul", [&](const Kernels& k, auto& v) { k.scale_mul(v.data(), 0.7F, up.data(), v.data(), n); });
+    both("scale_mul",
+         [&](const Kernels& k, auto& v) { k.scale_mul(v.data(), 0.7F, up.data(), v.data(), n); });
     both("axpy", [&](const Kernels& k, auto& v) { k.axpy(0.3F, up.data(), v.data(), n); });
     std::vector<std::uint16_t> half(n);
     scalar().to_f16(up.data(), half.data(), n);
-    both("axpy_f16", [&](const Kernels& k, auto& v) { k.axpy_f16(0.3F, half.data(), v.data(), n); });
+    both("axpy_f16",
+         [&](const Kernels& k, auto& v) { k.axpy_f16(0.3F, half.data(), v.data(), n); });
     both("from_f16", [&](const Kernels& k, auto& v) { k.from_f16(half.data(), v.data(), n); });
   }
 }
@@ -107,7 +113,8 @@ TEST_P(EveryIsa, functions_are_close_to_the_truth) {
   isa().gelu_tanh_mul(g.data(), ones.data(), g.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double v = x[i];
-    const double truth = 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    const double truth =
+        0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
     ASSERT_NEAR(g[i], truth, 2e-6 * std::max(1.0, std::fabs(truth))) << "gelu(" << v << ")";
   }
 }
@@ -119,12 +126,14 @@ TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
         constexpr std::size_t kRows = 21;
         const auto weights = random_floats(kRows * cols, 5);
         const std::size_t size = type == FloatType::f32 ? 4 : 2;
-        std::vector<std::byte> bytes(weights.size() * size + 1);  // one off: no alignment is promised
+        std::vector<std::byte> bytes(weights.size() * size +
+                                     1);  // one off: no alignment is promised
         for (std::size_t i = 0; i < weights.size(); ++i) {
           std::uint32_t bits = std::bit_cast<std::uint32_t>(weights[i]);
           std::uint16_t half = static_cast<std::uint16_t>(bits >> 16);
           if (type == FloatType::f16) scalar().to_f16(&weights[i], &half, 1);
-          std::memcpy(bytes.data() + 1 + i * size, size == 4 ? static_cast<void*>(&bits) : &half, size);
+          std::memcpy(bytes.data() + 1 + i * size, size == 4 ? static_cast<void*>(&bits) : &half,
+                      size);
         }
         const FloatWeights w = {type, bytes.data() + 1, kRows, cols};
         const auto x = random_floats(inputs * cols, 6);
@@ -136,7 +145,8 @@ TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
         expect_same_bits(mine, reference, "floats", isa().isa);
         for (std::size_t i = 0; i < inputs; ++i)
           for (std::size_t r = 0; r < kRows; ++r)
-            isa().matmul->floats(w, r, r + 1, x.data() + i * cols, 1, alone.data() + i * kRows, kRows);
+            isa().matmul->floats(w, r, r + 1, x.data() + i * cols, 1, alone.data() + i * kRows,
+                                 kRows);
         expect_same_bits(alone, reference, "one row at a time", isa().isa);
       }
 }
@@ -158,8 +168,10 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
           std::vector<std::byte> panels((kRows + 15) / 16 * kGroups * w.layout.group_bytes());
           for (std::size_t g = 0; g < panels.size() / w.layout.group_bytes(); ++g) {
             std::byte* at = panels.data() + g * w.layout.group_bytes();
-            for (std::size_t i = 0; i < w.layout.code_bytes(); ++i) at[i] = static_cast<std::byte>(generator());
-            const auto factors = random_floats((w.layout.group_bytes() - w.layout.code_bytes()) / 4, generator());
+            for (std::size_t i = 0; i < w.layout.code_bytes(); ++i)
+              at[i] = static_cast<std::byte>(generator());
+            const auto factors =
+                random_floats((w.layout.group_bytes() - w.layout.code_bytes()) / 4, generator());
             std::memcpy(at + w.layout.code_bytes(), factors.data(), factors.size() * 4);
           }
           w.panels = panels.data();
@@ -171,8 +183,8 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
           std::vector<std::int8_t> codes_scalar(x.size());
           std::vector<float> scale_scalar(x.size() / 16);
           std::vector<std::int32_t> sums_scalar(x.size() / 16);
-          scalar().matmul->quantize(x.data(), x.size() / 32, codes_scalar.data(), scale_scalar.data(),
-                                    sums_scalar.data());
+          scalar().matmul->quantize(x.data(), x.size() / 32, codes_scalar.data(),
+                                    scale_scalar.data(), sums_scalar.data());
           ASSERT_EQ(codes, codes_scalar);
           ASSERT_EQ(sums, sums_scalar);
           expect_same_bits(scale, scale_scalar, "quantize", isa().isa);
@@ -186,7 +198,8 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
 }
 
 TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
-  for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf(""), 3e38F, 1e-44F, 0.0F}) {
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), std::nanf(""), 3e38F, 1e-44F, 0.0F}) {
     std::vector<float> x(32, 0.5F);
     if (bad < 1e-30F) std::ranges::fill(x, bad);
     x[9] = bad;
@@ -200,7 +213,9 @@ TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, EveryIsa, testing::Range(std::size_t{0}, supported_kernels().size()),
-                         [](const auto& test) { return std::string(supported_kernels()[test.param]->isa); });
+                         [](const auto& test) {
+                           return std::string(supported_kernels()[test.param]->isa);
+                         });
 
 TEST(Kernels, choose_a_table_this_machine_runs) {
   ASSERT_TRUE(kernels_status());

@@ -45,7 +45,8 @@ Case random_case(DType type, std::size_t rows, std::size_t cols, unsigned seed) 
   return out;
 }
 
-std::vector<float> product(ThreadPool& pool, const Matrix& w, const std::vector<float>& x, std::size_t inputs) {
+std::vector<float> product(ThreadPool& pool, const Matrix& w, const std::vector<float>& x,
+                           std::size_t inputs) {
   Activations a;
   a.set(x, inputs, w.cols());
   std::vector<float> y(inputs * w.rows());
@@ -84,10 +85,12 @@ TEST_P(EveryType, multiplies_within_the_error_of_int8_inputs) {
         double most = 0;
         for (std::size_t j = k / 16 * 16; j < k / 16 * 16 + 16; ++j)
           most = std::max(most, std::fabs(static_cast<double>(x[i * kCols + j])));
-        bound += std::fabs(w) * (quantized ? most / 254 * 1.01 : 0) + std::fabs(w * x[i * kCols + k]) * 1e-5;
+        bound += std::fabs(w) * (quantized ? most / 254 * 1.01 : 0) +
+                 std::fabs(w * x[i * kCols + k]) * 1e-5;
       }
       // Types with offsets multiply codes and offsets apart; their sums cancel.
-      EXPECT_NEAR(y[i * kRows + r], truth, bound * 1.1 + 1e-3 * std::fabs(truth)) << "row " << r << " input " << i;
+      EXPECT_NEAR(y[i * kRows + r], truth, bound * 1.1 + 1e-3 * std::fabs(truth))
+          << "row " << r << " input " << i;
     }
 }
 
@@ -109,7 +112,8 @@ TEST_P(EveryType, gives_the_same_bits_for_any_threads_and_batch) {
                                  x.begin() + static_cast<std::ptrdiff_t>((i + 1) * kCols));
     const auto alone = product(three, c.matrix, row, 1);
     for (std::size_t r = 0; r < kRows; ++r) {
-      ASSERT_EQ(std::bit_cast<std::uint32_t>(together[i * kRows + r]), std::bit_cast<std::uint32_t>(alone[r]));
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(together[i * kRows + r]),
+                std::bit_cast<std::uint32_t>(alone[r]));
       ASSERT_EQ(std::bit_cast<std::uint32_t>(together[i * kRows + r]),
                 std::bit_cast<std::uint32_t>(threaded[i * kRows + r]));
     }
@@ -121,8 +125,9 @@ TEST_P(EveryType, holds_as_many_bytes_as_estimated) {
   EXPECT_EQ(c.matrix.packed_bytes(), Matrix::estimate_packed_bytes(GetParam(), 33, 256));
 }
 
-INSTANTIATE_TEST_SUITE_P(Type, EveryType, testing::ValuesIn(all_types()),
-                         [](const auto& test) { return std::string(model::to_string(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Type, EveryType, testing::ValuesIn(all_types()), [](const auto& test) {
+  return std::string(model::to_string(test.param));
+});
 
 TEST(Matrix, refuses_what_does_not_fit) {
   const std::vector<std::byte> bytes(18);

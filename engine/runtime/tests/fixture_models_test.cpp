@@ -1,5 +1,5 @@
-// The engine against the reference: transformers' logits, greedy ids and keys of 14 small models, from
-// safetensors and from GGUF.
+// The engine against the reference: transformers' logits, greedy ids and keys of 14 small models,
+// from safetensors and from GGUF.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,13 +43,15 @@ std::unique_ptr<Engine> load(const std::string& path, int threads = 2, KvType kv
 }
 
 /// Logits of every position.
-std::vector<float> all_logits(Engine& engine, std::span<const TokenId> ids, AttentionObserver* observer = nullptr) {
+std::vector<float> all_logits(Engine& engine, std::span<const TokenId> ids,
+                              AttentionObserver* observer = nullptr) {
   auto sequence = engine.new_sequence();
   EXPECT_TRUE(sequence);
   std::vector<float> out;
-  SequenceInput input[] = {{sequence->get(), ids, LogitsWanted::all, [&](std::size_t, std::span<const float> row) {
-                              out.insert(out.end(), row.begin(), row.end());
-                            }}};
+  SequenceInput input[] = {
+      {sequence->get(), ids, LogitsWanted::all, [&](std::size_t, std::span<const float> row) {
+         out.insert(out.end(), row.begin(), row.end());
+       }}};
   const auto ok = engine.forward(input, {}, observer);
   EXPECT_TRUE(ok) << ok.error().to_string();
   return out;
@@ -60,21 +62,26 @@ struct ModelCase {
   bool gguf;
 };
 
-void PrintTo(const ModelCase& c, std::ostream* out) { *out << c.folder << (c.gguf ? ".gguf" : ""); }
+void PrintTo(const ModelCase& c, std::ostream* out) {
+  *out << c.folder << (c.gguf ? ".gguf" : "");
+}
 
 class FixtureModel : public testing::TestWithParam<ModelCase> {
  protected:
   std::string folder() const { return kData + "/models/" + GetParam().folder; }
-  std::string path() const { return GetParam().gguf ? kData + "/gguf/" + GetParam().folder + ".gguf" : folder(); }
+  std::string path() const {
+    return GetParam().gguf ? kData + "/gguf/" + GetParam().folder + ".gguf" : folder();
+  }
   Json expected() const { return *model::parse_json_file(folder() + "/expected.json"); }
-  /// The converter rounded this one file's float32 weights to half (relative error up to 2^-11); the
-  /// others hold the checkpoint's weights exactly.
+  /// The converter rounded this one file's float32 weights to half (relative error up to 2^-11);
+  /// the others hold the checkpoint's weights exactly.
   bool rounded_weights() const { return GetParam().gguf && GetParam().folder == "llama"; }
 };
 
 struct KeyRecorder final : AttentionObserver {
   std::map<int, std::vector<float>> keys;
-  void on_attention(int layer, int, int, std::span<const float> k, std::span<const float>) override {
+  void on_attention(int layer, int, int, std::span<const float> k,
+                    std::span<const float>) override {
     keys[layer].insert(keys[layer].end(), k.begin(), k.end());
   }
 };
@@ -111,9 +118,10 @@ TEST_P(FixtureModel, continues_greedily_as_the_reference) {
     std::vector<TokenId> next = ids_of(*prompt.find("ids"));
     for (std::size_t i = 0; i < greedy.size() && *margins[i].as_double() >= 1e-3; ++i) {
       TokenId best = -1;
-      SequenceInput input[] = {{sequence->get(), next, LogitsWanted::last, [&](std::size_t, std::span<const float> row) {
-                                  best = static_cast<TokenId>(std::ranges::max_element(row) - row.begin());
-                                }}};
+      SequenceInput input[] = {
+          {sequence->get(), next, LogitsWanted::last, [&](std::size_t, std::span<const float> row) {
+             best = static_cast<TokenId>(std::ranges::max_element(row) - row.begin());
+           }}};
       ASSERT_TRUE(engine->forward(input));
       ASSERT_EQ(best, greedy[i]) << "step " << i << " margin " << *margins[i].as_double();
       next = {best};
@@ -133,7 +141,7 @@ TEST_P(FixtureModel, attends_with_the_keys_of_the_reference) {
   const auto heads = static_cast<std::size_t>(engine->num_kv_heads());
   for (int layer = 0; layer < engine->info().num_layers; ++layer) {
     const auto reference = tensor(*truth, "keys_" + std::to_string(layer));  // [heads, seq, dim]
-    const auto& mine = recorder.keys[layer];                                  // [seq, heads, dim]
+    const auto& mine = recorder.keys[layer];                                 // [seq, heads, dim]
     ASSERT_EQ(mine.size(), reference.size());
     float largest = 0;
     float worst = 0;
@@ -154,10 +162,12 @@ TEST_P(FixtureModel, gives_the_same_bits_alone_in_a_batch_and_in_pieces) {
   ASSERT_TRUE(engine && threaded);
   const Json expectation = expected();
   std::vector<std::vector<TokenId>> prompts;
-  for (const Json& prompt : *expectation.find("prompts")->as_array()) prompts.push_back(ids_of(*prompt.find("ids")));
+  for (const Json& prompt : *expectation.find("prompts")->as_array())
+    prompts.push_back(ids_of(*prompt.find("ids")));
   // One prompt of more than one slice, with repeated text.
   prompts.emplace_back();
-  while (prompts.back().size() < 300) prompts.back().insert(prompts.back().end(), prompts[4].begin(), prompts[4].end());
+  while (prompts.back().size() < 300)
+    prompts.back().insert(prompts.back().end(), prompts[4].begin(), prompts[4].end());
   prompts.back().resize(300);
 
   std::vector<std::vector<float>> alone;
@@ -176,27 +186,32 @@ TEST_P(FixtureModel, gives_the_same_bits_alone_in_a_batch_and_in_pieces) {
   ASSERT_TRUE(threaded->forward(inputs));
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     ASSERT_EQ(batch[i].size(), alone[i].size());
-    EXPECT_EQ(std::memcmp(batch[i].data(), alone[i].data(), alone[i].size() * sizeof(float)), 0) << "batch, prompt " << i;
+    EXPECT_EQ(std::memcmp(batch[i].data(), alone[i].data(), alone[i].size() * sizeof(float)), 0)
+        << "batch, prompt " << i;
     auto sequence = threaded->new_sequence();
     std::vector<float> pieces;
     for (std::size_t at = 0; at < prompts[i].size(); at += 7) {
-      const auto piece = std::span(prompts[i]).subspan(at, std::min<std::size_t>(7, prompts[i].size() - at));
-      SequenceInput input[] = {{sequence->get(), piece, LogitsWanted::all, [&](std::size_t, std::span<const float> row) {
-                                  pieces.insert(pieces.end(), row.begin(), row.end());
-                                }}};
+      const auto piece =
+          std::span(prompts[i]).subspan(at, std::min<std::size_t>(7, prompts[i].size() - at));
+      SequenceInput input[] = {
+          {sequence->get(), piece, LogitsWanted::all, [&](std::size_t, std::span<const float> row) {
+             pieces.insert(pieces.end(), row.begin(), row.end());
+           }}};
       ASSERT_TRUE(threaded->forward(input));
     }
-    EXPECT_EQ(std::memcmp(pieces.data(), alone[i].data(), alone[i].size() * sizeof(float)), 0) << "pieces, prompt " << i;
+    EXPECT_EQ(std::memcmp(pieces.data(), alone[i].data(), alone[i].size() * sizeof(float)), 0)
+        << "pieces, prompt " << i;
   }
 }
 
 std::vector<ModelCase> cases() {
   std::vector<ModelCase> out;
-  for (const char* name : {"gemma2", "gemma3", "gpt_oss", "granite", "llama", "llama3_rope", "mistral", "mixtral", "olmo2",
-                           "phi3", "qwen2", "qwen3", "qwen3_moe", "smollm3"})
-    out.push_back({name, false});
   for (const char* name :
-       {"gemma3", "gpt_oss", "granite", "llama", "llama3_rope", "mixtral", "olmo2", "qwen3", "qwen3_moe", "smollm3"})
+       {"gemma2", "gemma3", "gpt_oss", "granite", "llama", "llama3_rope", "mistral", "mixtral",
+        "olmo2", "phi3", "qwen2", "qwen3", "qwen3_moe", "smollm3"})
+    out.push_back({name, false});
+  for (const char* name : {"gemma3", "gpt_oss", "granite", "llama", "llama3_rope", "mixtral",
+                           "olmo2", "qwen3", "qwen3_moe", "smollm3"})
     out.push_back({name, true});
   return out;
 }
@@ -231,7 +246,8 @@ TEST(Engine, refuses_a_model_beyond_the_memory_limit_with_the_numbers) {
   const auto engine = Engine::load(kData + "/models/llama", options);
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::out_of_memory);
-  EXPECT_NE(engine.error().message.find("the limit is 1 MiB"), std::string::npos) << engine.error().message;
+  EXPECT_NE(engine.error().message.find("the limit is 1 MiB"), std::string::npos)
+      << engine.error().message;
 }
 
 TEST(Engine, gives_back_the_pages_of_a_sequence) {

@@ -14,12 +14,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       (void)array->integers();
       (void)array->floats();
       if (const auto texts = array->strings())
-        for (const auto text : *texts) sum += text.empty() ? 0U : static_cast<unsigned char>(text.back());
+        for (const auto text : *texts)
+          sum += text.empty() ? 0U : static_cast<unsigned char>(text.back());
     }
     (void)value.as_integer();
     (void)file->get_string(key);
   }
   for (const TensorView& tensor : file->tensors())
-    if (!tensor.bytes.empty()) sum += std::to_integer<unsigned>(tensor.bytes.front()) + std::to_integer<unsigned>(tensor.bytes.back());
+    if (!tensor.bytes.empty())
+      sum += std::to_integer<unsigned>(tensor.bytes.front()) +
+             std::to_integer<unsigned>(tensor.bytes.back());
   return sum == 0xffffffff ? -1 : 0;
 }

@@ -10,6 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!file) return 0;
   unsigned sum = 0;
   for (const TensorView& tensor : file->tensors())
-    if (!tensor.bytes.empty()) sum += std::to_integer<unsigned>(tensor.bytes.front()) + std::to_integer<unsigned>(tensor.bytes.back());
+    if (!tensor.bytes.empty())
+      sum += std::to_integer<unsigned>(tensor.bytes.front()) +
+             std::to_integer<unsigned>(tensor.bytes.back());
   return sum == 0xffffffff ? -1 : 0;
 }

@@ -21,12 +21,15 @@ class GgufBuilder {
     for (const char c : text) bytes_.push_back(static_cast<std::byte>(c));
     return *this;
   }
-  GgufBuilder& text(std::string_view text) { return raw(static_cast<std::uint64_t>(text.size())).bytes(text); }
+  GgufBuilder& text(std::string_view text) {
+    return raw(static_cast<std::uint64_t>(text.size())).bytes(text);
+  }
   GgufBuilder& header(std::uint64_t tensors, std::uint64_t keys, std::uint32_t version = 3) {
     return bytes("GGUF").raw(version).raw(tensors).raw(keys);
   }
   GgufBuilder& key(std::string_view name, std::uint32_t type) { return text(name).raw(type); }
-  GgufBuilder& tensor(std::string_view name, const std::vector<std::uint64_t>& dims, std::uint32_t type, std::uint64_t offset) {
+  GgufBuilder& tensor(std::string_view name, const std::vector<std::uint64_t>& dims,
+                      std::uint32_t type, std::uint64_t offset) {
     text(name).raw(static_cast<std::uint32_t>(dims.size()));
     for (const std::uint64_t d : dims) raw(d);
     return raw(type).raw(offset);

@@ -20,8 +20,12 @@ Value method(Context& c, const Value& v, const char* name, const Arguments& a) {
   return c.call(find_method(c, text_of(c, v), name), a);
 }
 
-Value upper(Context& c, const Value& v, const Arguments& a) { return method(c, v, "upper", a); }
-Value lower(Context& c, const Value& v, const Arguments& a) { return method(c, v, "lower", a); }
+Value upper(Context& c, const Value& v, const Arguments& a) {
+  return method(c, v, "upper", a);
+}
+Value lower(Context& c, const Value& v, const Arguments& a) {
+  return method(c, v, "lower", a);
+}
 /// Unlike str.title(): a word goes on behind an apostrophe.
 Value title(Context& c, const Value& v, const Arguments&) {
   const Text text = text_of(c, v);
@@ -29,17 +33,28 @@ Value title(Context& c, const Value& v, const Arguments&) {
   bool inside = false;
   for (const CodePoint& p : code_points(text.str())) {
     const std::string one = text.str().substr(p.begin, p.size);
-    const bool separator = is_whitespace(p.value) || std::string_view("-({[<").find(one) != std::string_view::npos;
+    const bool separator =
+        is_whitespace(p.value) || std::string_view("-({[<").find(one) != std::string_view::npos;
     out += separator ? one : inside ? lowercase(one) : uppercase(one);
     inside = !separator;
   }
   return text.rewritten(std::move(out));
 }
-Value capitalize(Context& c, const Value& v, const Arguments& a) { return method(c, v, "capitalize", a); }
-Value trim(Context& c, const Value& v, const Arguments& a) { return method(c, v, "strip", a); }
-Value replace(Context& c, const Value& v, const Arguments& a) { return method(c, v, "replace", a); }
-Value string(Context& c, const Value& v, const Arguments&) { return text_of(c, v); }
-Value identity(Context&, const Value& v, const Arguments&) { return v; }
+Value capitalize(Context& c, const Value& v, const Arguments& a) {
+  return method(c, v, "capitalize", a);
+}
+Value trim(Context& c, const Value& v, const Arguments& a) {
+  return method(c, v, "strip", a);
+}
+Value replace(Context& c, const Value& v, const Arguments& a) {
+  return method(c, v, "replace", a);
+}
+Value string(Context& c, const Value& v, const Arguments&) {
+  return text_of(c, v);
+}
+Value identity(Context&, const Value& v, const Arguments&) {
+  return v;
+}
 
 Value length(Context&, const Value& v, const Arguments&) {
   if (v.is_string()) return static_cast<std::int64_t>(code_points(v.str()).size());
@@ -86,8 +101,11 @@ Value path_of(Context& c, const Value& v, const Value& path) {
   while (true) {
     const std::size_t dot = rest.find('.');
     const std::string part(rest.substr(0, dot));
-    const bool digits = !part.empty() && std::ranges::all_of(part, [](char d) { return d >= '0' && d <= '9'; }) && part.size() < 10;
-    at = digits ? c.item(at, Value(static_cast<std::int64_t>(std::stoll(part)))) : c.item(at, Value(part));
+    const bool digits = !part.empty() &&
+                        std::ranges::all_of(part, [](char d) { return d >= '0' && d <= '9'; }) &&
+                        part.size() < 10;
+    at = digits ? c.item(at, Value(static_cast<std::int64_t>(std::stoll(part))))
+                : c.item(at, Value(part));
     if (dot == std::string_view::npos) return at;
     rest = rest.substr(dot + 1);
   }
@@ -101,7 +119,9 @@ Value join(Context& c, const Value& v, const Arguments& a) {
   for (const Value& element : elements(v)) {
     if (begun) out = joined(out, separator, c.max_output());
     begun = true;
-    out = joined(out, text_of(c, attribute.is_undefined() ? element : path_of(c, element, attribute)), c.max_output());
+    out =
+        joined(out, text_of(c, attribute.is_undefined() ? element : path_of(c, element, attribute)),
+               c.max_output());
     c.spend(1 + out.size() / 256);
   }
   return out;
@@ -123,7 +143,8 @@ Value to_integer(Context&, const Value& v, const Arguments& a) {
   if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return out;
   double real = 0;
   const auto floating = std::from_chars(text.data(), text.data() + text.size(), real);
-  if (floating.ec == std::errc() && floating.ptr == text.data() + text.size() && std::fabs(real) < 0x1p63)
+  if (floating.ec == std::errc() && floating.ptr == text.data() + text.size() &&
+      std::fabs(real) < 0x1p63)
     return static_cast<std::int64_t>(real);
   return fallback;
 }
@@ -135,7 +156,8 @@ Value to_float(Context&, const Value& v, const Arguments& a) {
   double out = 0;
   const std::string& text = v.str();
   const auto result = std::from_chars(text.data(), text.data() + text.size(), out);
-  return result.ec == std::errc() && result.ptr == text.data() + text.size() ? Value(out) : fallback;
+  return result.ec == std::errc() && result.ptr == text.data() + text.size() ? Value(out)
+                                                                             : fallback;
 }
 
 Value absolute(Context&, const Value& v, const Arguments&) {
@@ -160,7 +182,8 @@ Value tojson(Context& c, const Value& v, const Arguments& a) {
   JsonStyle style;
   style.ascii = a.get(0, "ensure_ascii").truthy();
   const Value indent = a.get(1, "indent");
-  if (indent.is_int()) style.indent = static_cast<int>(std::clamp<std::int64_t>(indent.integer(), 0, 64));
+  if (indent.is_int())
+    style.indent = static_cast<int>(std::clamp<std::int64_t>(indent.integer(), 0, 64));
   const Value separators = a.get(2, "separators");
   if (separators.is_list() && separators.list().size() == 2) {
     style.item_separator = text_of(c, separators.list()[0]).str();
@@ -180,7 +203,9 @@ Value items(Context&, const Value& v, const Arguments&) {
   return out;
 }
 
-std::string lowered(const Value& v) { return v.is_string() ? lowercase(v.str()) : std::string(); }
+std::string lowered(const Value& v) {
+  return v.is_string() ? lowercase(v.str()) : std::string();
+}
 
 /// Order by values, strings without regard to case unless asked.
 bool ordered(const Value& a, const Value& b, bool case_sensitive) {
@@ -200,7 +225,8 @@ Value sort(Context& c, const Value& v, const Arguments& a) {
     keyed.emplace_back(std::move(key), std::move(element));
   }
   std::ranges::stable_sort(keyed, [&](const auto& x, const auto& y) {
-    return reversed ? ordered(y.first, x.first, case_sensitive) : ordered(x.first, y.first, case_sensitive);
+    return reversed ? ordered(y.first, x.first, case_sensitive)
+                    : ordered(x.first, y.first, case_sensitive);
   });
   List out;
   for (auto& [key, element] : keyed) out.push_back(std::move(element));
@@ -210,13 +236,17 @@ Value sort(Context& c, const Value& v, const Arguments& a) {
 Value dictsort(Context& c, const Value& v, const Arguments& a) {
   if (!v.is_dict()) raise("dictsort needs a mapping, not " + v.type_name());
   const bool case_sensitive = a.get(0, "case_sensitive").truthy();
-  const bool by_value = a.has(1, "by") && a.get(1, "by").is_string() && a.get(1, "by").str() == "value";
+  const bool by_value =
+      a.has(1, "by") && a.get(1, "by").is_string() && a.get(1, "by").str() == "value";
   const bool reversed = a.get(2, "reverse").truthy();
   Dict all = v.dict();
   c.spend(all.size() * 8);
-  const auto key = [&](const auto& entry) -> const Value& { return by_value ? entry.second : entry.first; };
+  const auto key = [&](const auto& entry) -> const Value& {
+    return by_value ? entry.second : entry.first;
+  };
   std::ranges::stable_sort(all, [&](const auto& x, const auto& y) {
-    return reversed ? ordered(key(y), key(x), case_sensitive) : ordered(key(x), key(y), case_sensitive);
+    return reversed ? ordered(key(y), key(x), case_sensitive)
+                    : ordered(key(x), key(y), case_sensitive);
   });
   List out;
   for (const auto& [name, value] : all) out.emplace_back(List{name, value}, true);
@@ -229,21 +259,32 @@ Value extreme(Context& c, const Value& v, const Arguments& a, bool largest) {
   List all = elements(v);
   c.spend(all.size());
   if (all.empty()) return Undefined{"No aggregated item, sequence was empty."};
-  const auto key = [&](const Value& e) { return attribute.is_undefined() ? e : path_of(c, e, attribute); };
+  const auto key = [&](const Value& e) {
+    return attribute.is_undefined() ? e : path_of(c, e, attribute);
+  };
   const Value* best = &all.front();
   for (const Value& element : all)
-    if (largest ? ordered(key(*best), key(element), case_sensitive) : ordered(key(element), key(*best), case_sensitive)) best = &element;
+    if (largest ? ordered(key(*best), key(element), case_sensitive)
+                : ordered(key(element), key(*best), case_sensitive))
+      best = &element;
   return *best;
 }
-Value max(Context& c, const Value& v, const Arguments& a) { return extreme(c, v, a, true); }
-Value min(Context& c, const Value& v, const Arguments& a) { return extreme(c, v, a, false); }
+Value max(Context& c, const Value& v, const Arguments& a) {
+  return extreme(c, v, a, true);
+}
+Value min(Context& c, const Value& v, const Arguments& a) {
+  return extreme(c, v, a, false);
+}
 
 Value sum(Context& c, const Value& v, const Arguments& a) {
   const Value attribute = a.get(0, "attribute");
   Value out = a.has(1, "start") ? a.get(1, "start") : Value(0);
   for (const Value& element : elements(v)) {
     c.spend(1);
-    out = add(out, attribute.is_undefined() || attribute.is_none() ? element : path_of(c, element, attribute), c.max_output());
+    out = add(
+        out,
+        attribute.is_undefined() || attribute.is_none() ? element : path_of(c, element, attribute),
+        c.max_output());
   }
   return out;
 }
@@ -290,20 +331,31 @@ Value chosen(Context& c, const Value& v, const Arguments& a, bool by_attribute, 
   const Value attribute = by_attribute ? a.get(at++, "attribute") : Value();
   const Value test = a.get(at++, "test");
   Arguments rest;
-  if (at < a.positional.size()) rest.positional.assign(a.positional.begin() + static_cast<std::ptrdiff_t>(at), a.positional.end());
+  if (at < a.positional.size())
+    rest.positional.assign(a.positional.begin() + static_cast<std::ptrdiff_t>(at),
+                           a.positional.end());
   List out;
   for (const Value& element : elements(v)) {
     c.spend(1);
     const Value subject = by_attribute ? path_of(c, element, attribute) : element;
-    const bool holds = test.is_string() ? c.apply_test(test.str(), subject, rest) : subject.truthy();
+    const bool holds =
+        test.is_string() ? c.apply_test(test.str(), subject, rest) : subject.truthy();
     if (holds == keep) out.push_back(element);
   }
   return out;
 }
-Value select(Context& c, const Value& v, const Arguments& a) { return chosen(c, v, a, false, true); }
-Value reject(Context& c, const Value& v, const Arguments& a) { return chosen(c, v, a, false, false); }
-Value selectattr(Context& c, const Value& v, const Arguments& a) { return chosen(c, v, a, true, true); }
-Value rejectattr(Context& c, const Value& v, const Arguments& a) { return chosen(c, v, a, true, false); }
+Value select(Context& c, const Value& v, const Arguments& a) {
+  return chosen(c, v, a, false, true);
+}
+Value reject(Context& c, const Value& v, const Arguments& a) {
+  return chosen(c, v, a, false, false);
+}
+Value selectattr(Context& c, const Value& v, const Arguments& a) {
+  return chosen(c, v, a, true, true);
+}
+Value rejectattr(Context& c, const Value& v, const Arguments& a) {
+  return chosen(c, v, a, true, false);
+}
 
 Value groupby(Context& c, const Value& v, const Arguments& a) {
   const Value attribute = a.get(0, "attribute");
@@ -352,15 +404,20 @@ Value indent(Context& c, const Value& v, const Arguments& a) {
   const Value width = a.get(0, "width");
   const bool first_too = a.get(1, "first").truthy();
   const bool blank_too = a.get(2, "blank").truthy();
-  Text by = width.is_string() ? width.text()
-                              : Text(std::string(static_cast<std::size_t>(width.is_int() ? std::clamp<std::int64_t>(width.integer(), 0, 4096) : 4), ' '));
+  Text by = width.is_string()
+                ? width.text()
+                : Text(std::string(
+                      static_cast<std::size_t>(
+                          width.is_int() ? std::clamp<std::int64_t>(width.integer(), 0, 4096) : 4),
+                      ' '));
   const Text text = text_of(c, v);
   Text out;
   std::size_t begin = 0;
   for (bool first_line = true;; first_line = false) {
     const std::size_t end = std::min(text.str().find('\n', begin), text.size());
     c.spend(1);
-    if ((first_line ? first_too : true) && (blank_too || end > begin)) out = joined(out, by, c.max_output());
+    if ((first_line ? first_too : true) && (blank_too || end > begin))
+      out = joined(out, by, c.max_output());
     out.append(text.substr(begin, end));
     if (end == text.size()) return out;
     out.append(Text("\n"));
@@ -371,7 +428,8 @@ Value indent(Context& c, const Value& v, const Arguments& a) {
 Value center(Context& c, const Value& v, const Arguments& a) {
   const Text text = text_of(c, v);
   const Value width = a.get(0, "width");
-  const std::int64_t wanted = width.is_int() ? std::clamp<std::int64_t>(width.integer(), 0, 1 << 16) : 80;
+  const std::int64_t wanted =
+      width.is_int() ? std::clamp<std::int64_t>(width.integer(), 0, 1 << 16) : 80;
   const auto size = static_cast<std::int64_t>(code_points(text.str()).size());
   if (size >= wanted) return text;
   const std::int64_t left = (wanted - size) / 2 + ((wanted - size) & wanted & 1);
@@ -393,10 +451,12 @@ Value truncate(Context& c, const Value& v, const Arguments& a) {
   const std::int64_t leeway = number(3, "leeway", 5);
   const auto points = code_points(text.str());
   if (static_cast<std::int64_t>(points.size()) <= length_limit + leeway) return text;
-  const std::int64_t keep = std::max<std::int64_t>(0, length_limit - static_cast<std::int64_t>(code_points(end.str()).size()));
+  const std::int64_t keep = std::max<std::int64_t>(
+      0, length_limit - static_cast<std::int64_t>(code_points(end.str()).size()));
   std::size_t cut = points[static_cast<std::size_t>(keep)].begin;
   if (!kill_words)
-    if (const std::size_t space = text.str().substr(0, cut).rfind(' '); space != std::string::npos) cut = space;
+    if (const std::size_t space = text.str().substr(0, cut).rfind(' '); space != std::string::npos)
+      cut = space;
   return joined(text.substr(0, cut), end, c.max_output());
 }
 
@@ -406,7 +466,12 @@ Value escape(Context& c, const Value& v, const Arguments&) {
   std::size_t begin = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char ch = text.str()[i];
-    const char* entity = ch == '&' ? "&amp;" : ch == '<' ? "&lt;" : ch == '>' ? "&gt;" : ch == '"' ? "&#34;" : ch == '\'' ? "&#39;" : nullptr;
+    const char* entity = ch == '&'    ? "&amp;"
+                         : ch == '<'  ? "&lt;"
+                         : ch == '>'  ? "&gt;"
+                         : ch == '"'  ? "&#34;"
+                         : ch == '\'' ? "&#39;"
+                                      : nullptr;
     if (entity == nullptr) continue;
     out.append(text.substr(begin, i));
     out.append(text.substr(i, i + 1).rewritten(entity));
@@ -429,10 +494,12 @@ Value format(Context& c, const Value& v, const Arguments& a) {
     }
     std::size_t at = i + 1;
     std::string flags;
-    while (at < p.size() && std::string_view("-+ 0#").find(p[at]) != std::string_view::npos) flags += p[at++];
+    while (at < p.size() && std::string_view("-+ 0#").find(p[at]) != std::string_view::npos)
+      flags += p[at++];
     const auto digits = [&] {
       int n = 0;
-      while (at < p.size() && p[at] >= '0' && p[at] <= '9') n = std::min(n * 10 + (p[at++] - '0'), 4096);
+      while (at < p.size() && p[at] >= '0' && p[at] <= '9')
+        n = std::min(n * 10 + (p[at++] - '0'), 4096);
       return n;
     };
     const int width = digits();
@@ -453,16 +520,24 @@ Value format(Context& c, const Value& v, const Arguments& a) {
     if (p[at] == 's' || p[at] == 'r') {
       part = p[at] == 's' ? text_of(c, value) : to_repr(value, c.max_output());
       const auto points = code_points(part.str());
-      if (precision >= 0 && static_cast<std::size_t>(precision) < points.size()) part = part.substr(0, points[static_cast<std::size_t>(precision)].begin);
+      if (precision >= 0 && static_cast<std::size_t>(precision) < points.size())
+        part = part.substr(0, points[static_cast<std::size_t>(precision)].begin);
     } else if (std::string_view("dixXfFeEgG").find(p[at]) != std::string_view::npos) {
-      if (!value.is_number()) raise("%" + std::string(1, p[at]) + " format: a number is required, not " + value.type_name());
+      if (!value.is_number())
+        raise("%" + std::string(1, p[at]) + " format: a number is required, not " +
+              value.type_name());
       const bool whole = std::string_view("dixX").find(p[at]) != std::string_view::npos;
-      const std::string shape = "%" + flags + (precision >= 0 ? "." + std::to_string(precision) : "") + (whole ? "lld" : std::string(1, p[at]));
+      const std::string shape = "%" + flags +
+                                (precision >= 0 ? "." + std::to_string(precision) : "") +
+                                (whole ? "lld" : std::string(1, p[at]));
       char buffer[5000];
       if (whole) {
         std::string hex = shape;
         if (p[at] == 'x' || p[at] == 'X') hex.back() = p[at];
-        std::snprintf(buffer, sizeof buffer, hex.c_str(), static_cast<long long>(value.is_float() ? static_cast<std::int64_t>(value.number()) : value.integer()));
+        std::snprintf(
+            buffer, sizeof buffer, hex.c_str(),
+            static_cast<long long>(value.is_float() ? static_cast<std::int64_t>(value.number())
+                                                    : value.integer()));
       } else {
         std::snprintf(buffer, sizeof buffer, shape.c_str(), value.number());
       }
@@ -473,7 +548,8 @@ Value format(Context& c, const Value& v, const Arguments& a) {
     const int missing = width - static_cast<int>(code_points(part.str()).size());
     const bool left = flags.find('-') != std::string::npos;
     const bool zeros = !left && flags.find('0') != std::string::npos && p[at] != 's';
-    if (missing > 0 && !left) out.append(Text(std::string(static_cast<std::size_t>(missing), zeros ? '0' : ' ')));
+    if (missing > 0 && !left)
+      out.append(Text(std::string(static_cast<std::size_t>(missing), zeros ? '0' : ' ')));
     out = joined(out, part, c.max_output());
     if (missing > 0 && left) out.append(Text(std::string(static_cast<std::size_t>(missing), ' ')));
   }
@@ -500,16 +576,51 @@ Value attr(Context& c, const Value& v, const Arguments& a) {
 }  // namespace
 
 Filter find_filter(const std::string& name) {
-  static const std::unordered_map<std::string, Filter> table = {
-      {"abs", absolute}, {"attr", attr}, {"batch", batch}, {"capitalize", capitalize}, {"center", center},
-      {"count", length}, {"length", length}, {"d", default_value}, {"default", default_value}, {"dictsort", dictsort},
-      {"e", escape}, {"escape", escape}, {"forceescape", escape}, {"first", first}, {"last", last}, {"float", to_float},
-      {"int", to_integer}, {"format", format}, {"groupby", groupby}, {"indent", indent}, {"items", items},
-      {"join", join}, {"list", list}, {"lower", lower}, {"upper", upper}, {"map", map}, {"max", max}, {"min", min},
-      {"reject", reject}, {"rejectattr", rejectattr}, {"select", select}, {"selectattr", selectattr},
-      {"replace", replace}, {"reverse", reverse}, {"round", round}, {"safe", identity}, {"sort", sort},
-      {"string", string}, {"sum", sum}, {"title", title}, {"tojson", tojson}, {"trim", trim}, {"truncate", truncate},
-      {"unique", unique}, {"wordcount", wordcount}};
+  static const std::unordered_map<std::string, Filter> table = {{"abs", absolute},
+                                                                {"attr", attr},
+                                                                {"batch", batch},
+                                                                {"capitalize", capitalize},
+                                                                {"center", center},
+                                                                {"count", length},
+                                                                {"length", length},
+                                                                {"d", default_value},
+                                                                {"default", default_value},
+                                                                {"dictsort", dictsort},
+                                                                {"e", escape},
+                                                                {"escape", escape},
+                                                                {"forceescape", escape},
+                                                                {"first", first},
+                                                                {"last", last},
+                                                                {"float", to_float},
+                                                                {"int", to_integer},
+                                                                {"format", format},
+                                                                {"groupby", groupby},
+                                                                {"indent", indent},
+                                                                {"items", items},
+                                                                {"join", join},
+                                                                {"list", list},
+                                                                {"lower", lower},
+                                                                {"upper", upper},
+                                                                {"map", map},
+                                                                {"max", max},
+                                                                {"min", min},
+                                                                {"reject", reject},
+                                                                {"rejectattr", rejectattr},
+                                                                {"select", select},
+                                                                {"selectattr", selectattr},
+                                                                {"replace", replace},
+                                                                {"reverse", reverse},
+                                                                {"round", round},
+                                                                {"safe", identity},
+                                                                {"sort", sort},
+                                                                {"string", string},
+                                                                {"sum", sum},
+                                                                {"title", title},
+                                                                {"tojson", tojson},
+                                                                {"trim", trim},
+                                                                {"truncate", truncate},
+                                                                {"unique", unique},
+                                                                {"wordcount", wordcount}};
   const auto at = table.find(name);
   return at == table.end() ? nullptr : at->second;
 }

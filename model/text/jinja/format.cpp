@@ -22,7 +22,8 @@ bool printable(std::uint32_t c) {
 }
 
 std::string quoted_repr(const std::string& text) {
-  const bool use_double = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
+  const bool use_double =
+      text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
   const char quote = use_double ? '"' : '\'';
   std::string out(1, quote);
   for (const CodePoint& c : code_points(text)) {
@@ -55,14 +56,29 @@ std::string json_string(const std::string& text, bool ascii) {
   std::string out = "\"";
   for (const CodePoint& c : code_points(text)) {
     switch (c.value) {
-      case '"': out += "\\\""; continue;
-      case '\\': out += "\\\\"; continue;
-      case '\n': out += "\\n"; continue;
-      case '\r': out += "\\r"; continue;
-      case '\t': out += "\\t"; continue;
-      case '\b': out += "\\b"; continue;
-      case '\f': out += "\\f"; continue;
-      default: break;
+      case '"':
+        out += "\\\"";
+        continue;
+      case '\\':
+        out += "\\\\";
+        continue;
+      case '\n':
+        out += "\\n";
+        continue;
+      case '\r':
+        out += "\\r";
+        continue;
+      case '\t':
+        out += "\\t";
+        continue;
+      case '\b':
+        out += "\\b";
+        continue;
+      case '\f':
+        out += "\\f";
+        continue;
+      default:
+        break;
     }
     const auto unit = [&](std::uint32_t value) {
       out += "\\u";
@@ -85,11 +101,13 @@ class Writer {
  public:
   Writer(Text& out, std::size_t limit) : out_(out), limit_(limit) {}
   void put(const Text& text) {
-    if (out_.size() + text.size() > limit_) raise("the text exceeds " + std::to_string(limit_) + " bytes");
+    if (out_.size() + text.size() > limit_)
+      raise("the text exceeds " + std::to_string(limit_) + " bytes");
     out_.append(text);
   }
   void enter() {
-    if (++depth_ > kMaxNesting) raise("a value is nested deeper than " + std::to_string(kMaxNesting) + " levels");
+    if (++depth_ > kMaxNesting)
+      raise("a value is nested deeper than " + std::to_string(kMaxNesting) + " levels");
   }
   void leave() { --depth_; }
   int depth() const { return depth_; }
@@ -100,7 +118,8 @@ class Writer {
   int depth_ = 0;
 };
 
-void write_repr(const Value& value, Writer& out) {  // NOLINT(misc-no-recursion): bounded by the writer
+void write_repr(const Value& value,
+                Writer& out) {  // NOLINT(misc-no-recursion): bounded by the writer
   if (value.is_string()) {
     const Text& text = value.text();
     const std::string repr = quoted_repr(text.str());
@@ -179,7 +198,9 @@ class JsonWriter {
   void dict(const Dict& members) {  // NOLINT(misc-no-recursion)
     std::vector<const std::pair<Value, Value>*> order;
     for (const auto& member : members) order.push_back(&member);
-    if (style_.sort_keys) std::ranges::stable_sort(order, [](const auto* a, const auto* b) { return less(a->first, b->first); });
+    if (style_.sort_keys)
+      std::ranges::stable_sort(
+          order, [](const auto* a, const auto* b) { return less(a->first, b->first); });
     sequence("{", "}", order.size(), [&](std::size_t i) {
       const Value& name = order[i]->first;
       if (name.is_string()) {
@@ -195,7 +216,8 @@ class JsonWriter {
     });
   }
   template <class Element>
-  void sequence(const char* open, const char* close, std::size_t count, Element element) {  // NOLINT(misc-no-recursion)
+  void sequence(const char* open, const char* close, std::size_t count,
+                Element element) {  // NOLINT(misc-no-recursion)
     out_.put(open);
     out_.enter();
     for (std::size_t i = 0; i < count; ++i) {
@@ -208,7 +230,8 @@ class JsonWriter {
     out_.put(close);
   }
   void new_line() {
-    if (style_.indent >= 0) out_.put("\n" + std::string(static_cast<std::size_t>(style_.indent * out_.depth()), ' '));
+    if (style_.indent >= 0)
+      out_.put("\n" + std::string(static_cast<std::size_t>(style_.indent * out_.depth()), ' '));
   }
 
   const JsonStyle& style_;
@@ -223,7 +246,8 @@ std::string float_repr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
   std::string text(buffer, end);
   const std::size_t e = text.find('e');
   const int exponent = std::stoi(text.substr(e + 1));
@@ -232,11 +256,13 @@ std::string float_repr(double value) {
   for (const char c : text.substr(0, e))
     if (c >= '0' && c <= '9') digits += c;
   if (exponent < -4 || exponent >= 16) {
-    std::string out = sign + digits.substr(0, 1) + (digits.size() > 1 ? "." + digits.substr(1) : "");
+    std::string out =
+        sign + digits.substr(0, 1) + (digits.size() > 1 ? "." + digits.substr(1) : "");
     const std::string number = std::to_string(std::abs(exponent));
     return out + (exponent < 0 ? "e-" : "e+") + (number.size() < 2 ? "0" : "") + number;
   }
-  if (exponent < 0) return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
   const auto whole = static_cast<std::size_t>(exponent) + 1;
   if (digits.size() <= whole) return sign + digits + std::string(whole - digits.size(), '0') + ".0";
   return sign + digits.substr(0, whole) + "." + digits.substr(whole);

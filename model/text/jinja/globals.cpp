@@ -22,7 +22,8 @@ Value range(Context& context, const Arguments& a) {
   List out;
   for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
     if (static_cast<std::int64_t>(out.size()) >= kMost)
-      raise("Range too big. The sandbox blocks ranges larger than MAX_RANGE (" + std::to_string(kMost) + ").");
+      raise("Range too big. The sandbox blocks ranges larger than MAX_RANGE (" +
+            std::to_string(kMost) + ").");
     out.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
@@ -109,7 +110,9 @@ Value strftime_now(const Arguments& a) {
 
 std::map<std::string, Value, std::less<>> global_functions(Context& context) {
   std::map<std::string, Value, std::less<>> out;
-  const auto add_function = [&](const char* name, Function f) { out[name] = Callable{name, std::move(f)}; };
+  const auto add_function = [&](const char* name, Function f) {
+    out[name] = Callable{name, std::move(f)};
+  };
   add_function("range", [&context](const Arguments& a) { return range(context, a); });
   add_function("dict", [](const Arguments& a) -> Value { return dict_of(a); });
   add_function("namespace", [&context](const Arguments& a) -> Value {

@@ -25,7 +25,9 @@ FramePtr inside(FramePtr outer) {
 
 enum class Flow : unsigned char { normal, broken, continued };
 
-[[noreturn]] void overflow() { raise("an integer exceeds 64 bits"); }
+[[noreturn]] void overflow() {
+  raise("an integer exceeds 64 bits");
+}
 
 /// Python's floor division and modulus.
 std::int64_t floor_div(std::int64_t a, std::int64_t b) {
@@ -50,7 +52,8 @@ std::int64_t integer_power(std::int64_t base, std::int64_t exponent) {
 }
 
 std::string op_types(const std::string& op, const Value& a, const Value& b) {
-  return "unsupported operand type(s) for " + op + ": '" + a.type_name() + "' and '" + b.type_name() + "'";
+  return "unsupported operand type(s) for " + op + ": '" + a.type_name() + "' and '" +
+         b.type_name() + "'";
 }
 
 void refuse_undefined(const Value& value) {
@@ -58,7 +61,8 @@ void refuse_undefined(const Value& value) {
 }
 
 /// Where Python's slice begins and ends in a sequence of `size`.
-std::vector<std::size_t> slice_indices(const Value& begin, const Value& end, const Value& step, std::size_t size) {
+std::vector<std::size_t> slice_indices(const Value& begin, const Value& end, const Value& step,
+                                       std::size_t size) {
   const auto number = [](const Value& v) {
     if (!v.is_int() && !v.is_bool()) raise("slice indices must be integers or None");
     return std::clamp<std::int64_t>(v.integer(), -(std::int64_t{1} << 40), std::int64_t{1} << 40);
@@ -71,7 +75,8 @@ std::vector<std::size_t> slice_indices(const Value& begin, const Value& end, con
   const auto place = [&](const Value& v) {
     std::int64_t at = number(v);
     if (at < 0) at += length;
-    return by > 0 ? std::clamp<std::int64_t>(at, 0, length) : std::clamp<std::int64_t>(at, -1, length - 1);
+    return by > 0 ? std::clamp<std::int64_t>(at, 0, length)
+                  : std::clamp<std::int64_t>(at, -1, length - 1);
   };
   std::int64_t at = has_begin ? place(begin) : by > 0 ? 0 : length - 1;
   const std::int64_t stop = has_end ? place(end) : by > 0 ? length : -1;
@@ -82,7 +87,8 @@ std::vector<std::size_t> slice_indices(const Value& begin, const Value& end, con
 
 class Interpreter final : public Context {
  public:
-  Interpreter(Variables variables, const TemplateLimits& limits) : limits_(limits), globals_(std::make_shared<Frame>()) {
+  Interpreter(Variables variables, const TemplateLimits& limits)
+      : limits_(limits), globals_(std::make_shared<Frame>()) {
     globals_->names = global_functions(*this);
     for (auto& [name, value] : variables) globals_->names.insert_or_assign(name, std::move(value));
   }
@@ -105,7 +111,8 @@ class Interpreter final : public Context {
   std::size_t max_output() const override { return limits_.max_output; }
   void spend(std::size_t steps) override {
     steps_ += steps;
-    if (steps_ > limits_.max_steps) raise("the template takes more than " + std::to_string(limits_.max_steps) + " steps");
+    if (steps_ > limits_.max_steps)
+      raise("the template takes more than " + std::to_string(limits_.max_steps) + " steps");
   }
 
   void keep(std::shared_ptr<Namespace> made) override { namespaces_.push_back(std::move(made)); }
@@ -120,7 +127,8 @@ class Interpreter final : public Context {
     raise("'" + function.type_name() + "' object is not callable");
   }
 
-  Value apply_filter(const std::string& name, const Value& value, const Arguments& arguments) override {
+  Value apply_filter(const std::string& name, const Value& value,
+                     const Arguments& arguments) override {
     const Depth depth(*this);
     spend(1);
     const Filter filter = find_filter(name);
@@ -128,7 +136,8 @@ class Interpreter final : public Context {
     return filter(*this, value, arguments);
   }
 
-  bool apply_test(const std::string& name, const Value& value, const Arguments& arguments) override {
+  bool apply_test(const std::string& name, const Value& value,
+                  const Arguments& arguments) override {
     spend(1);
     const Test test = find_test(name);
     if (test == nullptr) raise("No test named '" + name + "'.");
@@ -160,7 +169,8 @@ class Interpreter final : public Context {
       if (key.is_string()) return attribute(value, key.str());
       return Undefined{to_text(key, limits_.max_output).str()};
     }
-    if ((value.is_list() || value.is_string()) && (key.is_int() || key.is_bool())) return element(value, key.integer());
+    if ((value.is_list() || value.is_string()) && (key.is_int() || key.is_bool()))
+      return element(value, key.integer());
     if (key.is_string()) return attribute(value, key.str());
     return Undefined{to_text(key, limits_.max_output).str()};
   }
@@ -184,14 +194,16 @@ class Interpreter final : public Context {
     if (value.is_list()) {
       const auto size = static_cast<std::int64_t>(value.list().size());
       if (index < 0) index += size;
-      if (index < 0 || index >= size) return Undefined{"list object has no element " + std::to_string(index)};
+      if (index < 0 || index >= size)
+        return Undefined{"list object has no element " + std::to_string(index)};
       return value.list()[static_cast<std::size_t>(index)];
     }
     spend(value.text().size() / 16);
     const auto points = code_points(value.str());
     const auto size = static_cast<std::int64_t>(points.size());
     if (index < 0) index += size;
-    if (index < 0 || index >= size) return Undefined{"str object has no element " + std::to_string(index)};
+    if (index < 0 || index >= size)
+      return Undefined{"str object has no element " + std::to_string(index)};
     const CodePoint& c = points[static_cast<std::size_t>(index)];
     return value.text().substr(c.begin, c.begin + c.size);
   }
@@ -203,27 +215,39 @@ class Interpreter final : public Context {
   }
 
   void print(Text& out, const Text& text) {
-    if (out.size() + text.size() > limits_.max_output) raise("the output exceeds " + std::to_string(limits_.max_output) + " bytes");
+    if (out.size() + text.size() > limits_.max_output)
+      raise("the output exceeds " + std::to_string(limits_.max_output) + " bytes");
     spend(text.size() / 64);
     out.append(text);
   }
 
   // --- statements
 
-  Flow execute(const Node& node, const FramePtr& frame, Text& out) {  // NOLINT(misc-no-recursion): bounded by Depth
+  Flow execute(const Node& node, const FramePtr& frame,
+               Text& out) {  // NOLINT(misc-no-recursion): bounded by Depth
     const Depth depth(*this);
     spend(1);
     switch (node.kind) {
-      case NodeKind::text: print(out, node.value.text()); return Flow::normal;
-      case NodeKind::output: print(out, to_text(evaluate(*node.children[0], frame), limits_.max_output)); return Flow::normal;
+      case NodeKind::text:
+        print(out, node.value.text());
+        return Flow::normal;
+      case NodeKind::output:
+        print(out, to_text(evaluate(*node.children[0], frame), limits_.max_output));
+        return Flow::normal;
       case NodeKind::block:
         for (const NodePtr& child : node.children)
           if (const Flow flow = execute(*child, frame, out); flow != Flow::normal) return flow;
         return Flow::normal;
-      case NodeKind::if_else: return execute_if(node, frame, out);
-      case NodeKind::for_loop: return execute_for(node, evaluate(*node.children[0], frame), frame, out, 0);
-      case NodeKind::set: execute_set(node, frame); return Flow::normal;
-      case NodeKind::macro: frame->names.insert_or_assign(node.text, make_macro(node, frame)); return Flow::normal;
+      case NodeKind::if_else:
+        return execute_if(node, frame, out);
+      case NodeKind::for_loop:
+        return execute_for(node, evaluate(*node.children[0], frame), frame, out, 0);
+      case NodeKind::set:
+        execute_set(node, frame);
+        return Flow::normal;
+      case NodeKind::macro:
+        frame->names.insert_or_assign(node.text, make_macro(node, frame));
+        return Flow::normal;
       case NodeKind::call_block: {
         Arguments arguments = evaluate_arguments(*node.children[0], frame);
         const Value function = evaluate(*node.children[0]->children[0], frame);
@@ -234,7 +258,8 @@ class Interpreter final : public Context {
       case NodeKind::filter_block: {
         Text body;
         const Flow flow = execute(*node.children[1], inside(frame), body);
-        print(out, to_text(run_chain(*node.children[0], std::move(body), frame), limits_.max_output));
+        print(out,
+              to_text(run_chain(*node.children[0], std::move(body), frame), limits_.max_output));
         return flow;
       }
       case NodeKind::with: {
@@ -243,25 +268,35 @@ class Interpreter final : public Context {
           inner->names.insert_or_assign(node.names[i], evaluate(*node.children[i], frame));
         return execute(*node.children.back(), inner, out);
       }
-      case NodeKind::loop_break: return Flow::broken;
-      case NodeKind::loop_continue: return Flow::continued;
-      default: raise("line " + std::to_string(node.line) + ": an expression stands where a statement belongs");
+      case NodeKind::loop_break:
+        return Flow::broken;
+      case NodeKind::loop_continue:
+        return Flow::continued;
+      default:
+        raise("line " + std::to_string(node.line) +
+              ": an expression stands where a statement belongs");
     }
   }
 
-  Flow execute_if(const Node& node, const FramePtr& frame, Text& out) {  // NOLINT(misc-no-recursion)
+  Flow execute_if(const Node& node, const FramePtr& frame,
+                  Text& out) {  // NOLINT(misc-no-recursion)
     for (std::size_t i = 0; i + 1 < node.children.size(); i += 2)
-      if (evaluate(*node.children[i], frame).truthy()) return execute(*node.children[i + 1], frame, out);
+      if (evaluate(*node.children[i], frame).truthy())
+        return execute(*node.children[i + 1], frame, out);
     return node.children.back() ? execute(*node.children.back(), frame, out) : Flow::normal;
   }
 
-  void assign(const Target& target, const Value& value, const FramePtr& frame) {  // NOLINT(misc-no-recursion)
+  void assign(const Target& target, const Value& value,
+              const FramePtr& frame) {  // NOLINT(misc-no-recursion)
     if (!target.unpacked.empty()) {
       const List parts = elements(value);
       if (parts.size() != target.unpacked.size())
         raise(parts.size() < target.unpacked.size()
-                  ? "not enough values to unpack (expected " + std::to_string(target.unpacked.size()) + ", got " + std::to_string(parts.size()) + ")"
-                  : "too many values to unpack (expected " + std::to_string(target.unpacked.size()) + ")");
+                  ? "not enough values to unpack (expected " +
+                        std::to_string(target.unpacked.size()) + ", got " +
+                        std::to_string(parts.size()) + ")"
+                  : "too many values to unpack (expected " +
+                        std::to_string(target.unpacked.size()) + ")");
       for (std::size_t i = 0; i < parts.size(); ++i) assign(target.unpacked[i], parts[i], frame);
     } else if (!target.member.empty()) {
       const Value* found = lookup(frame, target.name);
@@ -288,8 +323,10 @@ class Interpreter final : public Context {
   }
 
   /// A chain of filters whose innermost has no value yet.
-  Value run_chain(const Node& filter, Text text, const FramePtr& frame) {  // NOLINT(misc-no-recursion)
-    const Value inner = filter.children[0] ? run_chain(*filter.children[0], std::move(text), frame) : Value(std::move(text));
+  Value run_chain(const Node& filter, Text text,
+                  const FramePtr& frame) {  // NOLINT(misc-no-recursion)
+    const Value inner = filter.children[0] ? run_chain(*filter.children[0], std::move(text), frame)
+                                           : Value(std::move(text));
     return apply_filter(filter.text, inner, evaluate_arguments(filter, frame));
   }
 
@@ -301,7 +338,8 @@ class Interpreter final : public Context {
     bool has_changed = false;
   };
 
-  Value loop_object(const std::shared_ptr<LoopState>& state, const Node& node, const FramePtr& frame) {
+  Value loop_object(const std::shared_ptr<LoopState>& state, const Node& node,
+                    const FramePtr& frame) {
     Object loop;
     loop.attribute = [this, state](std::string_view name) -> Value {
       const auto size = static_cast<std::int64_t>(state->items->size());
@@ -315,8 +353,12 @@ class Interpreter final : public Context {
       if (name == "length") return size;
       if (name == "depth") return static_cast<std::int64_t>(state->level + 1);
       if (name == "depth0") return static_cast<std::int64_t>(state->level);
-      if (name == "previtem") return index > 0 ? (*state->items)[state->index - 1] : Value(Undefined{"there is no previous item"});
-      if (name == "nextitem") return index + 1 < size ? (*state->items)[state->index + 1] : Value(Undefined{"there is no next item"});
+      if (name == "previtem")
+        return index > 0 ? (*state->items)[state->index - 1]
+                         : Value(Undefined{"there is no previous item"});
+      if (name == "nextitem")
+        return index + 1 < size ? (*state->items)[state->index + 1]
+                                : Value(Undefined{"there is no next item"});
       if (name == "cycle")
         return Callable{"cycle", [state](const Arguments& a) {
                           if (a.positional.empty()) raise("no items for cycling given");
@@ -324,7 +366,9 @@ class Interpreter final : public Context {
                         }};
       if (name == "changed")
         return Callable{"changed", [state](const Arguments& a) -> Value {
-                          const bool same = state->has_changed && equal(Value(state->changed_before), Value(a.positional));
+                          const bool same =
+                              state->has_changed &&
+                              equal(Value(state->changed_before), Value(a.positional));
                           state->has_changed = true;
                           state->changed_before = a.positional;
                           return !same;
@@ -340,7 +384,8 @@ class Interpreter final : public Context {
     return loop;
   }
 
-  Flow execute_for(const Node& node, const Value& iterable, const FramePtr& frame, Text& out, int level) {  // NOLINT(misc-no-recursion)
+  Flow execute_for(const Node& node, const Value& iterable, const FramePtr& frame, Text& out,
+                   int level) {  // NOLINT(misc-no-recursion)
     const Depth depth(*this);
     List all = elements(iterable);
     spend(all.size());
@@ -363,20 +408,24 @@ class Interpreter final : public Context {
       assign(node.targets[0], (*state->items)[state->index], inner);
       if (execute(*node.children[2], inner, out) == Flow::broken) break;
     }
-    if (state->items->empty() && node.children[3]) return execute(*node.children[3], inside(frame), out);
+    if (state->items->empty() && node.children[3])
+      return execute(*node.children[3], inside(frame), out);
     return Flow::normal;
   }
 
   Value make_macro(const Node& node, const FramePtr& frame) {
     // The frame owns the macro, so the macro must not own the frame.
-    return Callable{node.text, [this, &node, weak = std::weak_ptr<Frame>(frame)](const Arguments& given) {
-                      const FramePtr around = weak.lock();
-                      if (!around) raise("macro '" + node.text + "' was called outside the block that defines it");
-                      return call_macro(node, around, given);
-                    }};
+    return Callable{
+        node.text, [this, &node, weak = std::weak_ptr<Frame>(frame)](const Arguments& given) {
+          const FramePtr around = weak.lock();
+          if (!around)
+            raise("macro '" + node.text + "' was called outside the block that defines it");
+          return call_macro(node, around, given);
+        }};
   }
 
-  Value call_macro(const Node& node, const FramePtr& frame, const Arguments& given) {  // NOLINT(misc-no-recursion)
+  Value call_macro(const Node& node, const FramePtr& frame,
+                   const Arguments& given) {  // NOLINT(misc-no-recursion)
     const Depth depth(*this);
     const FramePtr inner = inside(frame);
     std::vector<bool> used(given.named.size(), false);
@@ -387,7 +436,9 @@ class Interpreter final : public Context {
       if (found) value = given.positional[i];
       for (std::size_t n = 0; n < given.named.size(); ++n)
         if (given.named[n].first == node.names[i]) {
-          if (found) raise("macro '" + node.text + "' got multiple values for argument '" + node.names[i] + "'");
+          if (found)
+            raise("macro '" + node.text + "' got multiple values for argument '" + node.names[i] +
+                  "'");
           value = given.named[n].second;
           used[n] = found = true;
         }
@@ -395,7 +446,8 @@ class Interpreter final : public Context {
         value = evaluate(*node.children[1 + i + defaults - node.names.size()], inner);
       inner->names.insert_or_assign(node.names[i], std::move(value));
     }
-    List rest(given.positional.begin() + static_cast<std::ptrdiff_t>(std::min(node.names.size(), given.positional.size())),
+    List rest(given.positional.begin() +
+                  static_cast<std::ptrdiff_t>(std::min(node.names.size(), given.positional.size())),
               given.positional.end());
     Dict other;
     for (std::size_t n = 0; n < given.named.size(); ++n) {
@@ -415,26 +467,32 @@ class Interpreter final : public Context {
 
   // --- expressions
 
-  Arguments evaluate_arguments(const Node& node, const FramePtr& frame) {  // NOLINT(misc-no-recursion)
+  Arguments evaluate_arguments(const Node& node,
+                               const FramePtr& frame) {  // NOLINT(misc-no-recursion)
     Arguments out;
     for (const NodePtr& value : node.positional) out.positional.push_back(evaluate(*value, frame));
     if (node.spread)
-      for (Value& value : elements(evaluate(*node.spread, frame))) out.positional.push_back(std::move(value));
-    for (const auto& [name, value] : node.named) out.named.emplace_back(name, evaluate(*value, frame));
+      for (Value& value : elements(evaluate(*node.spread, frame)))
+        out.positional.push_back(std::move(value));
+    for (const auto& [name, value] : node.named)
+      out.named.emplace_back(name, evaluate(*value, frame));
     if (node.spread_named) {
       const Value more = evaluate(*node.spread_named, frame);
       if (!more.is_dict()) raise("argument after ** must be a mapping, not " + more.type_name());
-      for (const auto& [name, value] : more.dict()) out.named.emplace_back(to_text(name, limits_.max_output).str(), value);
+      for (const auto& [name, value] : more.dict())
+        out.named.emplace_back(to_text(name, limits_.max_output).str(), value);
     }
     return out;
   }
 
-  Value evaluate(const Node& node, const FramePtr& frame) {  // NOLINT(misc-no-recursion): bounded by Depth
+  Value evaluate(const Node& node,
+                 const FramePtr& frame) {  // NOLINT(misc-no-recursion): bounded by Depth
     const Depth depth(*this);
     spend(1);
     const auto child = [&](std::size_t i) { return evaluate(*node.children[i], frame); };
     switch (node.kind) {
-      case NodeKind::constant: return node.value;
+      case NodeKind::constant:
+        return node.value;
       case NodeKind::name: {
         const Value* found = lookup(frame, node.text);
         return found != nullptr ? *found : Value(Undefined{node.text});
@@ -445,10 +503,14 @@ class Interpreter final : public Context {
         for (std::size_t i = 0; i < node.children.size(); ++i) out.push_back(child(i));
         return Value(std::move(out), node.kind == NodeKind::tuple);
       }
-      case NodeKind::dict: return evaluate_dict(node, frame);
-      case NodeKind::attribute: return attribute(child(0), node.text);
-      case NodeKind::item: return item(child(0), child(1));
-      case NodeKind::slice: return evaluate_slice(node, frame);
+      case NodeKind::dict:
+        return evaluate_dict(node, frame);
+      case NodeKind::attribute:
+        return attribute(child(0), node.text);
+      case NodeKind::item:
+        return item(child(0), child(1));
+      case NodeKind::slice:
+        return evaluate_slice(node, frame);
       case NodeKind::call: {
         const Value function = child(0);
         return call(function, evaluate_arguments(node, frame));
@@ -461,13 +523,15 @@ class Interpreter final : public Context {
         const Value value = child(0);
         return apply_test(node.text, value, evaluate_arguments(node, frame)) != node.flag;
       }
-      case NodeKind::negate: return negated(child(0));
+      case NodeKind::negate:
+        return negated(child(0));
       case NodeKind::plus: {
         Value value = child(0);
         if (!value.is_number()) raise("bad operand type for unary +: '" + value.type_name() + "'");
         return value;
       }
-      case NodeKind::logical_not: return !child(0).truthy();
+      case NodeKind::logical_not:
+        return !child(0).truthy();
       case NodeKind::logical_and: {
         Value left = child(0);
         return left.truthy() ? child(1) : left;
@@ -480,11 +544,16 @@ class Interpreter final : public Context {
         const Value left = child(0);
         return operate(node.text, left, child(1));
       }
-      case NodeKind::compare: return evaluate_compare(node, frame);
+      case NodeKind::compare:
+        return evaluate_compare(node, frame);
       case NodeKind::condition:
         if (child(0).truthy()) return child(1);
-        return node.children[2] ? child(2) : Value(Undefined{"the inline if-expression evaluated to false and no else section was defined"});
-      default: raise("line " + std::to_string(node.line) + ": a statement stands where an expression belongs");
+        return node.children[2] ? child(2)
+                                : Value(Undefined{"the inline if-expression evaluated to false and "
+                                                  "no else section was defined"});
+      default:
+        raise("line " + std::to_string(node.line) +
+              ": a statement stands where an expression belongs");
     }
   }
 
@@ -493,7 +562,8 @@ class Interpreter final : public Context {
     for (std::size_t i = 0; i + 1 < node.children.size(); i += 2) {
       Value key = evaluate(*node.children[i], frame);
       Value value = evaluate(*node.children[i + 1], frame);
-      const auto at = std::ranges::find_if(out, [&](const auto& entry) { return equal(entry.first, key); });
+      const auto at =
+          std::ranges::find_if(out, [&](const auto& entry) { return equal(entry.first, key); });
       if (at != out.end()) {
         at->second = std::move(value);
       } else {
@@ -505,14 +575,17 @@ class Interpreter final : public Context {
 
   Value evaluate_slice(const Node& node, const FramePtr& frame) {  // NOLINT(misc-no-recursion)
     const Value value = evaluate(*node.children[0], frame);
-    const auto bound = [&](std::size_t i) { return node.children[i] ? evaluate(*node.children[i], frame) : Value(None{}); };
+    const auto bound = [&](std::size_t i) {
+      return node.children[i] ? evaluate(*node.children[i], frame) : Value(None{});
+    };
     const Value begin = bound(1);
     const Value end = bound(2);
     const Value step = bound(3);
     refuse_undefined(value);
     if (value.is_list()) {
       List out;
-      for (const std::size_t i : slice_indices(begin, end, step, value.list().size())) out.push_back(value.list()[i]);
+      for (const std::size_t i : slice_indices(begin, end, step, value.list().size()))
+        out.push_back(value.list()[i]);
       spend(out.size());
       return Value(std::move(out), value.is_tuple());
     }
@@ -530,14 +603,14 @@ class Interpreter final : public Context {
     for (std::size_t i = 0; i < node.operators.size(); ++i) {
       Value right = evaluate(*node.children[i + 1], frame);
       const std::string& op = node.operators[i];
-      const bool holds = op == "=="       ? equal(left, right)
-                         : op == "!="     ? !equal(left, right)
-                         : op == "<"      ? less(left, right)
-                         : op == ">"      ? less(right, left)
-                         : op == "<="     ? !less(right, left)
-                         : op == ">="     ? !less(left, right)
-                         : op == "in"     ? contains(right, left)
-                                          : !contains(right, left);
+      const bool holds = op == "=="   ? equal(left, right)
+                         : op == "!=" ? !equal(left, right)
+                         : op == "<"  ? less(left, right)
+                         : op == ">"  ? less(right, left)
+                         : op == "<=" ? !less(right, left)
+                         : op == ">=" ? !less(left, right)
+                         : op == "in" ? contains(right, left)
+                                      : !contains(right, left);
       if (!holds) return false;
       left = std::move(right);
     }
@@ -555,11 +628,14 @@ class Interpreter final : public Context {
   Value operate(const std::string& op, const Value& a, const Value& b) {
     if (a.is_string() && b.is_string()) spend((a.text().size() + b.text().size()) / 256);
     if (a.is_list() && b.is_list()) spend((a.list().size() + b.list().size()) / 8);
-    if (op == "~") return joined(to_text(a, limits_.max_output), to_text(b, limits_.max_output), limits_.max_output);
+    if (op == "~")
+      return joined(to_text(a, limits_.max_output), to_text(b, limits_.max_output),
+                    limits_.max_output);
     refuse_undefined(a);
     refuse_undefined(b);
     if (op == "+") return add(a, b, limits_.max_output);
-    if (op == "*" && (a.is_string() || a.is_list() || b.is_string() || b.is_list())) return repeated(a, b);
+    if (op == "*" && (a.is_string() || a.is_list() || b.is_string() || b.is_list()))
+      return repeated(a, b);
     if (op == "%" && a.is_string()) {
       Arguments arguments;
       arguments.positional = b.is_tuple() ? b.list() : List{b};
@@ -570,7 +646,8 @@ class Interpreter final : public Context {
       if (b.number() == 0) raise("division by zero");
       return a.number() / b.number();
     }
-    if (a.is_float() || b.is_float() || (op == "**" && b.integer() < 0)) return operate_floats(op, a.number(), b.number());
+    if (a.is_float() || b.is_float() || (op == "**" && b.integer() < 0))
+      return operate_floats(op, a.number(), b.number());
     std::int64_t out = 0;
     if (op == "-" && __builtin_sub_overflow(a.integer(), b.integer(), &out)) overflow();
     if (op == "*" && __builtin_mul_overflow(a.integer(), b.integer(), &out)) overflow();
@@ -597,8 +674,10 @@ class Interpreter final : public Context {
     const Value& count = &sequence == &a ? b : a;
     if (!count.is_int() && !count.is_bool()) raise(op_types("*", a, b));
     const auto times = static_cast<std::uint64_t>(std::max<std::int64_t>(0, count.integer()));
-    const std::uint64_t size = sequence.is_string() ? sequence.text().size() : sequence.list().size() * sizeof(Value);
-    if (size > 0 && times > limits_.max_output / size) raise("the text exceeds " + std::to_string(limits_.max_output) + " bytes");
+    const std::uint64_t size =
+        sequence.is_string() ? sequence.text().size() : sequence.list().size() * sizeof(Value);
+    if (size > 0 && times > limits_.max_output / size)
+      raise("the text exceeds " + std::to_string(limits_.max_output) + " bytes");
     spend(times);
     if (sequence.is_string()) {
       Text out;
@@ -606,7 +685,8 @@ class Interpreter final : public Context {
       return out;
     }
     List out;
-    for (std::uint64_t i = 0; i < times; ++i) out.insert(out.end(), sequence.list().begin(), sequence.list().end());
+    for (std::uint64_t i = 0; i < times; ++i)
+      out.insert(out.end(), sequence.list().begin(), sequence.list().end());
     return Value(std::move(out), sequence.is_tuple());
   }
 
@@ -630,11 +710,13 @@ Value add(const Value& a, const Value& b, std::size_t limit) {
   if (a.is_string() && b.is_string()) return joined(a.text(), b.text(), limit);
   if (a.is_list() && b.is_list() && a.is_tuple() == b.is_tuple()) {
     List out = a.list();
-    if ((out.size() + b.list().size()) * sizeof(Value) > limit) raise("a list exceeds " + std::to_string(limit) + " bytes");
+    if ((out.size() + b.list().size()) * sizeof(Value) > limit)
+      raise("a list exceeds " + std::to_string(limit) + " bytes");
     out.insert(out.end(), b.list().begin(), b.list().end());
     return Value(std::move(out), a.is_tuple());
   }
-  if (a.is_string() && !b.is_string()) raise("can only concatenate str (not \"" + b.type_name() + "\") to str");
+  if (a.is_string() && !b.is_string())
+    raise("can only concatenate str (not \"" + b.type_name() + "\") to str");
   if (!a.is_number() || !b.is_number()) raise(op_types("+", a, b));
   if (a.is_float() || b.is_float()) return a.number() + b.number();
   std::int64_t out = 0;

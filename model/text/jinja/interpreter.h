@@ -21,8 +21,10 @@ class Context {
   /// Namespaces can hold themselves; those made here are emptied when the rendering ends.
   virtual void keep(std::shared_ptr<Namespace> made) = 0;
   virtual Value call(const Value& function, const Arguments& arguments) = 0;
-  virtual Value apply_filter(const std::string& name, const Value& value, const Arguments& arguments) = 0;
-  virtual bool apply_test(const std::string& name, const Value& value, const Arguments& arguments) = 0;
+  virtual Value apply_filter(const std::string& name, const Value& value,
+                             const Arguments& arguments) = 0;
+  virtual bool apply_test(const std::string& name, const Value& value,
+                          const Arguments& arguments) = 0;
   /// Jinja's value.name and value[key].
   virtual Value attribute(const Value& value, const std::string& name) = 0;
   virtual Value item(const Value& value, const Value& key) = 0;
@@ -43,6 +45,7 @@ Value add(const Value& a, const Value& b, std::size_t limit);
 Text joined(const Text& a, const Text& b, std::size_t limit);
 
 /// Renders; raises TemplateError.
-Text render(const Node& root, std::map<std::string, Value, std::less<>> variables, const TemplateLimits& limits);
+Text render(const Node& root, std::map<std::string, Value, std::less<>> variables,
+            const TemplateLimits& limits);
 
 }  // namespace inference::model::jinja

@@ -8,10 +8,15 @@
 namespace inference::model::jinja {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
 
 std::string normalize_newlines(std::string_view source) {
@@ -40,7 +45,9 @@ class Lexer {
   }
 
  private:
-  [[noreturn]] void error(const std::string& message) const { raise("line " + std::to_string(line_) + ": " + message); }
+  [[noreturn]] void error(const std::string& message) const {
+    raise("line " + std::to_string(line_) + ": " + message);
+  }
 
   void push(TokenKind kind, std::string value) { out_.push_back({kind, std::move(value), line_}); }
 
@@ -150,7 +157,8 @@ class Lexer {
     advance(at - at_);
     after_block(strip, false);
     const std::size_t body = at_;
-    for (std::size_t end = in_.find("{%", body); end != std::string_view::npos; end = in_.find("{%", end + 2)) {
+    for (std::size_t end = in_.find("{%", body); end != std::string_view::npos;
+         end = in_.find("{%", end + 2)) {
       at = end + 2;
       const bool strip_before = at < in_.size() && in_[at] == '-';
       if (strip_before || (at < in_.size() && in_[at] == '+')) ++at;
@@ -223,7 +231,9 @@ class Lexer {
   void number() {
     std::size_t end = at_;
     const auto digits = [&] {
-      while (end < in_.size() && (is_digit(in_[end]) || (in_[end] == '_' && end + 1 < in_.size() && is_digit(in_[end + 1])))) ++end;
+      while (end < in_.size() && (is_digit(in_[end]) || (in_[end] == '_' && end + 1 < in_.size() &&
+                                                         is_digit(in_[end + 1]))))
+        ++end;
     };
     digits();
     bool floating = false;
@@ -255,12 +265,16 @@ class Lexer {
       std::uint32_t value = 0;
       for (std::size_t i = 0; i < digits; ++i) {
         const char h = at + i < in_.size() ? in_[at + i] : '\0';
-        const int digit = is_digit(h) ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : h >= 'A' && h <= 'F' ? h - 'A' + 10 : -1;
+        const int digit = is_digit(h)            ? h - '0'
+                          : h >= 'a' && h <= 'f' ? h - 'a' + 10
+                          : h >= 'A' && h <= 'F' ? h - 'A' + 10
+                                                 : -1;
         if (digit < 0) error("a string has a broken escape");
         value = value * 16 + static_cast<std::uint32_t>(digit);
       }
       at += digits;
-      if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) error("a string has an escape that is no character");
+      if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
+        error("a string has an escape that is no character");
       append_utf8(out, value);
     };
     while (at < in_.size() && in_[at] != quote) {
@@ -272,19 +286,46 @@ class Lexer {
       if (at >= in_.size()) break;
       c = in_[at++];
       switch (c) {
-        case 'n': out += '\n'; break;
-        case 't': out += '\t'; break;
-        case 'r': out += '\r'; break;
-        case 'b': out += '\b'; break;
-        case 'f': out += '\f'; break;
-        case 'v': out += '\v'; break;
-        case 'a': out += '\a'; break;
-        case '0': out += '\0'; break;
-        case '\n': break;
-        case 'x': hex(2); break;
-        case 'u': hex(4); break;
-        case 'U': hex(8); break;
-        case '\\': case '\'': case '"': out += c; break;
+        case 'n':
+          out += '\n';
+          break;
+        case 't':
+          out += '\t';
+          break;
+        case 'r':
+          out += '\r';
+          break;
+        case 'b':
+          out += '\b';
+          break;
+        case 'f':
+          out += '\f';
+          break;
+        case 'v':
+          out += '\v';
+          break;
+        case 'a':
+          out += '\a';
+          break;
+        case '0':
+          out += '\0';
+          break;
+        case '\n':
+          break;
+        case 'x':
+          hex(2);
+          break;
+        case 'u':
+          hex(4);
+          break;
+        case 'U':
+          hex(8);
+          break;
+        case '\\':
+        case '\'':
+        case '"':
+          out += c;
+          break;
         default:
           out += '\\';
           out += c;
@@ -305,6 +346,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<LexToken> tokenize_template(std::string_view source) { return Lexer(source).run(); }
+std::vector<LexToken> tokenize_template(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace inference::model::jinja

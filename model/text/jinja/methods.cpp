@@ -11,15 +11,21 @@ namespace {
 
 const Text& string_argument(const Arguments& a, std::size_t index, const char* name) {
   const Value value = a.get(index, name);
-  if (!value.is_string()) raise(std::string("a string is needed for '") + name + "', not " + value.type_name());
-  return index < a.positional.size() ? a.positional[index].text()
-                                     : std::ranges::find(a.named, std::string(name), [](const auto& n) { return n.first; })->second.text();
+  if (!value.is_string())
+    raise(std::string("a string is needed for '") + name + "', not " + value.type_name());
+  return index < a.positional.size()
+             ? a.positional[index].text()
+             : std::ranges::find(
+                   a.named, std::string(name), [](const auto& n) { return n.first; })
+                   ->second.text();
 }
 
-std::int64_t integer_argument(const Arguments& a, std::size_t index, const char* name, std::int64_t fallback) {
+std::int64_t integer_argument(const Arguments& a, std::size_t index, const char* name,
+                              std::int64_t fallback) {
   const Value value = a.get(index, name);
   if (value.is_undefined() || value.is_none()) return fallback;
-  if (!value.is_int()) raise(std::string("an integer is needed for '") + name + "', not " + value.type_name());
+  if (!value.is_int())
+    raise(std::string("an integer is needed for '") + name + "', not " + value.type_name());
   return value.integer();
 }
 
@@ -30,7 +36,8 @@ bool in_set(std::uint32_t c, const std::vector<CodePoint>& set) {
 Text strip(const Text& text, const Arguments& a, bool left, bool right) {
   const Value given = a.get(0, "chars");
   const bool whitespace = given.is_undefined() || given.is_none();
-  const auto set = whitespace ? std::vector<CodePoint>() : code_points(string_argument(a, 0, "chars").str());
+  const auto set =
+      whitespace ? std::vector<CodePoint>() : code_points(string_argument(a, 0, "chars").str());
   const auto goes = [&](std::uint32_t c) {
     return whitespace ? is_whitespace(c) || (c >= 0x1c && c <= 0x1f) : in_set(c, set);
   };
@@ -66,7 +73,8 @@ List split_words(const Text& text, std::int64_t most, bool from_right) {
   }
   List out;
   for (const auto& [begin, end] : words)
-    out.emplace_back(text.substr(points[begin].begin, points[end - 1].begin + points[end - 1].size));
+    out.emplace_back(
+        text.substr(points[begin].begin, points[end - 1].begin + points[end - 1].size));
   return out;
 }
 
@@ -81,7 +89,8 @@ List split(const Text& text, const Arguments& a, bool from_right) {
   if (from_right) {
     for (std::size_t end = s.size(); end >= separator.size();) {
       const std::size_t hit = s.rfind(separator, end - separator.size());
-      if (hit == std::string::npos || (most >= 0 && hits.size() >= static_cast<std::size_t>(most))) break;
+      if (hit == std::string::npos || (most >= 0 && hits.size() >= static_cast<std::size_t>(most)))
+        break;
       hits.push_back(hit);
       end = hit;
     }
@@ -122,8 +131,10 @@ List split_lines(const Text& text, const Arguments& a) {
 }
 
 Text replace(Context& c, const Text& text, const Arguments& a) {
-  const Text from = a.positional.empty() ? string_argument(a, 0, "old") : to_text(a.positional[0], c.max_output());
-  const Text to = a.positional.size() < 2 ? string_argument(a, 1, "new") : to_text(a.positional[1], c.max_output());
+  const Text from = a.positional.empty() ? string_argument(a, 0, "old")
+                                         : to_text(a.positional[0], c.max_output());
+  const Text to = a.positional.size() < 2 ? string_argument(a, 1, "new")
+                                          : to_text(a.positional[1], c.max_output());
   std::int64_t left = integer_argument(a, 2, "count", -1);
   const std::string& s = text.str();
   Text out;
@@ -141,7 +152,8 @@ Text replace(Context& c, const Text& text, const Arguments& a) {
   while (left-- != 0) {
     const std::size_t hit = s.find(from.str(), begin);
     if (hit == std::string::npos) break;
-    if (out.size() + (hit - begin) + to.size() > c.max_output()) raise("the text exceeds " + std::to_string(c.max_output()) + " bytes");
+    if (out.size() + (hit - begin) + to.size() > c.max_output())
+      raise("the text exceeds " + std::to_string(c.max_output()) + " bytes");
     out.append(text.substr(begin, hit));
     out.append(to);
     begin = hit + from.size();
@@ -190,7 +202,8 @@ std::string capitalized(const std::string& s) {
 template <class Is>
 bool all_of(const std::string& s, Is is) {
   const auto points = code_points(s);
-  return !points.empty() && std::ranges::all_of(points, [&](const CodePoint& p) { return is(p.value); });
+  return !points.empty() &&
+         std::ranges::all_of(points, [&](const CodePoint& p) { return is(p.value); });
 }
 
 Text padded(const Text& text, const Arguments& a, bool left, char fill) {
@@ -205,11 +218,15 @@ Text padded(const Text& text, const Arguments& a, bool left, char fill) {
 
 Value partition(const Text& text, const Arguments& a, bool from_right) {
   const Text& separator = string_argument(a, 0, "sep");
-  const std::size_t hit = from_right ? text.str().rfind(separator.str()) : text.str().find(separator.str());
+  const std::size_t hit =
+      from_right ? text.str().rfind(separator.str()) : text.str().find(separator.str());
   if (hit == std::string::npos)
-    return from_right ? Value(List{Value(""), Value(""), Value(text)}, true) : Value(List{Value(text), Value(""), Value("")}, true);
+    return from_right ? Value(List{Value(""), Value(""), Value(text)}, true)
+                      : Value(List{Value(text), Value(""), Value("")}, true);
   const std::size_t behind = hit + separator.size();
-  return Value(List{Value(text.substr(0, hit)), Value(text.substr(hit, behind)), Value(text.substr(behind, text.size()))}, true);
+  return Value(List{Value(text.substr(0, hit)), Value(text.substr(hit, behind)),
+                    Value(text.substr(behind, text.size()))},
+               true);
 }
 
 /// '{}', '{0}', '{name}'; nothing of objects can be reached from here.
@@ -234,7 +251,8 @@ Text format(Context& c, const Text& pattern, const Arguments& a) {
     Value value;
     if (field.empty()) {
       value = a.get(next++, "");
-    } else if (std::ranges::all_of(field, [](char d) { return d >= '0' && d <= '9'; }) && field.size() < 6) {
+    } else if (std::ranges::all_of(field, [](char d) { return d >= '0' && d <= '9'; }) &&
+               field.size() < 6) {
       value = a.get(static_cast<std::size_t>(std::stoul(field)), "");
     } else if (field.find_first_of(".[!:") != std::string::npos) {
       raise("format fields with attributes or formats are not supported: '" + field + "'");
@@ -268,8 +286,14 @@ const std::unordered_map<std::string, StringMethod>& string_methods() {
       {"replace", [](C c, T t, A a) -> Value { return replace(c, t, a); }},
       {"startswith", [](C, T t, A a) -> Value { return has_affix(t, a, true); }},
       {"endswith", [](C, T t, A a) -> Value { return has_affix(t, a, false); }},
-      {"find", [](C, T t, A a) -> Value { return code_point_index(t.str(), t.str().find(string_argument(a, 0, "sub").str())); }},
-      {"rfind", [](C, T t, A a) -> Value { return code_point_index(t.str(), t.str().rfind(string_argument(a, 0, "sub").str())); }},
+      {"find",
+       [](C, T t, A a) -> Value {
+         return code_point_index(t.str(), t.str().find(string_argument(a, 0, "sub").str()));
+       }},
+      {"rfind",
+       [](C, T t, A a) -> Value {
+         return code_point_index(t.str(), t.str().rfind(string_argument(a, 0, "sub").str()));
+       }},
       {"index",
        [](C, T t, A a) -> Value {
          const std::size_t hit = t.str().find(string_argument(a, 0, "sub").str());
@@ -281,7 +305,9 @@ const std::unordered_map<std::string, StringMethod>& string_methods() {
          const std::string& sub = string_argument(a, 0, "sub").str();
          if (sub.empty()) return static_cast<std::int64_t>(code_points(t.str()).size() + 1);
          std::int64_t count = 0;
-         for (std::size_t at = t.str().find(sub); at != std::string::npos; at = t.str().find(sub, at + sub.size())) ++count;
+         for (std::size_t at = t.str().find(sub); at != std::string::npos;
+              at = t.str().find(sub, at + sub.size()))
+           ++count;
          return count;
        }},
       {"join",
@@ -299,7 +325,8 @@ const std::unordered_map<std::string, StringMethod>& string_methods() {
       {"removesuffix",
        [](C, T t, A a) -> Value {
          const std::string& suffix = string_argument(a, 0, "suffix").str();
-         return !suffix.empty() && t.str().ends_with(suffix) ? t.substr(0, t.size() - suffix.size()) : t;
+         return !suffix.empty() && t.str().ends_with(suffix) ? t.substr(0, t.size() - suffix.size())
+                                                             : t;
        }},
       {"partition", [](C, T t, A a) { return partition(t, a, false); }},
       {"rpartition", [](C, T t, A a) { return partition(t, a, true); }},
@@ -310,7 +337,10 @@ const std::unordered_map<std::string, StringMethod>& string_methods() {
       {"isnumeric", [](C, T t, A) -> Value { return all_of(t.str(), is_number); }},
       {"isdecimal", [](C, T t, A) -> Value { return all_of(t.str(), is_number); }},
       {"isalpha", [](C, T t, A) -> Value { return all_of(t.str(), is_letter); }},
-      {"isalnum", [](C, T t, A) -> Value { return all_of(t.str(), [](std::uint32_t p) { return is_letter(p) || is_number(p); }); }},
+      {"isalnum",
+       [](C, T t, A) -> Value {
+         return all_of(t.str(), [](std::uint32_t p) { return is_letter(p) || is_number(p); });
+       }},
       {"isspace", [](C, T t, A) -> Value { return all_of(t.str(), is_whitespace); }},
       {"isupper", [](C c, T t, A a) -> Value { return c.apply_test("upper", Value(t), a); }},
       {"islower", [](C c, T t, A a) -> Value { return c.apply_test("lower", Value(t), a); }},
@@ -336,8 +366,11 @@ Value dict_method(const Value& value, const std::string& name) {
                     }};
   if (name == "copy") return Callable{name, [value](const Arguments&) { return value; }};
   // A template may not change what it was given.
-  if (name == "update" || name == "pop" || name == "clear" || name == "setdefault" || name == "popitem")
-    return Callable{name, [name](const Arguments&) -> Value { raise("access to attribute '" + name + "' of 'dict' object is unsafe."); }};
+  if (name == "update" || name == "pop" || name == "clear" || name == "setdefault" ||
+      name == "popitem")
+    return Callable{name, [name](const Arguments&) -> Value {
+                      raise("access to attribute '" + name + "' of 'dict' object is unsafe.");
+                    }};
   return {};
 }
 
@@ -355,9 +388,12 @@ Value list_method(Context& context, const Value& value, const std::string& name)
                       return count;
                     }};
   if (name == "copy") return Callable{name, [value](const Arguments&) { return value; }};
-  for (const char* changing : {"append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear"})
+  for (const char* changing :
+       {"append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear"})
     if (name == changing)
-      return Callable{name, [name](const Arguments&) -> Value { raise("access to attribute '" + name + "' of 'list' object is unsafe."); }};
+      return Callable{name, [name](const Arguments&) -> Value {
+                        raise("access to attribute '" + name + "' of 'list' object is unsafe.");
+                      }};
   context.spend(1);
   return {};
 }

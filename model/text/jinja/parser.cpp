@@ -24,7 +24,8 @@ class Parser {
   class Depth {
    public:
     explicit Depth(Parser& parser) : parser_(parser) {
-      if (++parser_.depth_ > kMaxDepth) parser_.error("nested deeper than " + std::to_string(kMaxDepth) + " levels");
+      if (++parser_.depth_ > kMaxDepth)
+        parser_.error("nested deeper than " + std::to_string(kMaxDepth) + " levels");
     }
     Depth(const Depth&) = delete;
     Depth& operator=(const Depth&) = delete;
@@ -34,7 +35,9 @@ class Parser {
     Parser& parser_;
   };
 
-  const LexToken& peek(std::size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+  const LexToken& peek(std::size_t ahead = 0) const {
+    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
+  }
   const LexToken& take() { return tokens_[at_ < tokens_.size() - 1 ? at_++ : at_]; }
   [[noreturn]] void error(const std::string& message) const {
     raise("line " + std::to_string(peek().line) + ": " + message);
@@ -57,10 +60,14 @@ class Parser {
   }
   std::string shown() const {
     switch (peek().kind) {
-      case TokenKind::block_end: return "end of block";
-      case TokenKind::variable_end: return "end of print";
-      case TokenKind::end: return "end of template";
-      default: return "'" + peek().value.substr(0, 40) + "'";
+      case TokenKind::block_end:
+        return "end of block";
+      case TokenKind::variable_end:
+        return "end of print";
+      case TokenKind::end:
+        return "end of template";
+      default:
+        return "'" + peek().value.substr(0, 40) + "'";
     }
   }
   void expect(std::string_view s) {
@@ -71,7 +78,8 @@ class Parser {
     return take().value;
   }
   void expect_end() {
-    if (peek().kind != TokenKind::block_end) error("expected the end of the block, found " + shown());
+    if (peek().kind != TokenKind::block_end)
+      error("expected the end of the block, found " + shown());
     take();
   }
   NodePtr make(NodeKind kind) const {
@@ -86,7 +94,8 @@ class Parser {
     (node->children.push_back(std::move(children)), ...);
     for (const NodePtr& child : node->children)
       if (child) node->height = std::max(node->height, child->height + 1);
-    if (node->height > kMaxDepth) error("nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    if (node->height > kMaxDepth)
+      error("nested deeper than " + std::to_string(kMaxDepth) + " levels");
     return node;
   }
 
@@ -105,7 +114,8 @@ class Parser {
         take();
         NodePtr printed = make(NodeKind::output);
         printed->children.push_back(tuple_or_expression());
-        if (peek().kind != TokenKind::variable_end) error("expected the end of the print, found " + shown());
+        if (peek().kind != TokenKind::variable_end)
+          error("expected the end of the print, found " + shown());
         take();
         out->children.push_back(std::move(printed));
       } else {
@@ -115,7 +125,8 @@ class Parser {
         out->children.push_back(statement());
       }
     }
-    if (!ends.empty()) error("the template ends inside a block; expected " + std::string(ends.front()));
+    if (!ends.empty())
+      error("the template ends inside a block; expected " + std::string(ends.front()));
     return out;
   }
 
@@ -326,7 +337,9 @@ class Parser {
     NodePtr tuple = make(NodeKind::tuple);
     tuple->children.push_back(std::move(first));
     while (accept(",")) {
-      if (peek().kind == TokenKind::block_end || peek().kind == TokenKind::variable_end || is_symbol(")") || is_symbol("=")) break;
+      if (peek().kind == TokenKind::block_end || peek().kind == TokenKind::variable_end ||
+          is_symbol(")") || is_symbol("="))
+        break;
       tuple->children.push_back(with_condition ? expression() : or_expression());
     }
     return tuple;
@@ -338,7 +351,8 @@ class Parser {
     while (accept_name("if")) {
       NodePtr condition = or_expression();
       NodePtr otherwise = accept_name("else") ? expression() : nullptr;
-      value = make(NodeKind::condition, std::move(condition), std::move(value), std::move(otherwise));
+      value =
+          make(NodeKind::condition, std::move(condition), std::move(value), std::move(otherwise));
     }
     return value;
   }
@@ -350,7 +364,8 @@ class Parser {
   }
   NodePtr and_expression() {
     NodePtr left = not_expression();
-    while (accept_name("and")) left = make(NodeKind::logical_and, std::move(left), not_expression());
+    while (accept_name("and"))
+      left = make(NodeKind::logical_and, std::move(left), not_expression());
     return left;
   }
   NodePtr not_expression() {
@@ -535,7 +550,8 @@ class Parser {
     NodePtr end = is_symbol(":") || is_symbol("]") ? nullptr : expression();
     NodePtr step = accept(":") && !is_symbol("]") ? expression() : nullptr;
     expect("]");
-    return make(NodeKind::slice, std::move(value), std::move(begin), std::move(end), std::move(step));
+    return make(NodeKind::slice, std::move(value), std::move(begin), std::move(end),
+                std::move(step));
   }
 
   void arguments(Node& node) {
@@ -604,10 +620,11 @@ class Parser {
       return node;
     }
     const LexToken& next = peek();
-    const bool word = next.kind == TokenKind::name && next.value != "else" && next.value != "or" && next.value != "and" &&
-                      next.value != "is" && next.value != "if" && next.value != "in" && next.value != "not";
-    if (word || next.kind == TokenKind::string || next.kind == TokenKind::integer || next.kind == TokenKind::floating ||
-        is_symbol("[") || is_symbol("{"))
+    const bool word = next.kind == TokenKind::name && next.value != "else" && next.value != "or" &&
+                      next.value != "and" && next.value != "is" && next.value != "if" &&
+                      next.value != "in" && next.value != "not";
+    if (word || next.kind == TokenKind::string || next.kind == TokenKind::integer ||
+        next.kind == TokenKind::floating || is_symbol("[") || is_symbol("{"))
       node->positional.push_back(postfix(primary()));
     return node;
   }
@@ -620,6 +637,8 @@ class Parser {
 
 }  // namespace
 
-NodePtr parse_template(std::string_view source) { return Parser(source).run(); }
+NodePtr parse_template(std::string_view source) {
+  return Parser(source).run();
+}
 
 }  // namespace inference::model::jinja

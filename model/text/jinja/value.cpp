@@ -7,7 +7,9 @@
 
 namespace inference::model::jinja {
 
-void raise(std::string message) { throw TemplateError{std::move(message), false}; }
+void raise(std::string message) {
+  throw TemplateError{std::move(message), false};
+}
 
 // --- Text
 
@@ -113,10 +115,13 @@ Value Arguments::get(std::size_t index, std::string_view name) const {
   return index < positional.size() ? positional[index] : Value();
 }
 bool Arguments::has(std::size_t index, std::string_view name) const {
-  return index < positional.size() || std::ranges::any_of(named, [&](const auto& n) { return n.first == name; });
+  return index < positional.size() ||
+         std::ranges::any_of(named, [&](const auto& n) { return n.first == name; });
 }
 
-bool equal(const Value& a, const Value& b) {  // NOLINT(misc-no-recursion): values are as deep as the template made them
+bool equal(
+    const Value& a,
+    const Value& b) {  // NOLINT(misc-no-recursion): values are as deep as the template made them
   if (a.is_number() && b.is_number()) {
     if (!a.is_float() && !b.is_float()) return a.integer() == b.integer();
     return a.number() == b.number();
@@ -126,7 +131,8 @@ bool equal(const Value& a, const Value& b) {  // NOLINT(misc-no-recursion): valu
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.is_list() && b.is_list())
     return a.is_tuple() == b.is_tuple() &&
-           std::ranges::equal(a.list(), b.list(), [](const Value& x, const Value& y) { return equal(x, y); });
+           std::ranges::equal(a.list(), b.list(),
+                              [](const Value& x, const Value& y) { return equal(x, y); });
   if (a.is_dict() && b.is_dict()) {
     if (a.dict().size() != b.dict().size()) return false;
     return std::ranges::all_of(a.dict(), [&](const auto& entry) {
@@ -134,7 +140,8 @@ bool equal(const Value& a, const Value& b) {  // NOLINT(misc-no-recursion): valu
       return other != nullptr && equal(entry.second, *other);
     });
   }
-  return (a.name_space() != nullptr && a.name_space() == b.name_space()) || (a.callable() != nullptr && a.callable() == b.callable());
+  return (a.name_space() != nullptr && a.name_space() == b.name_space()) ||
+         (a.callable() != nullptr && a.callable() == b.callable());
 }
 
 bool less(const Value& a, const Value& b) {  // NOLINT(misc-no-recursion)
@@ -142,21 +149,26 @@ bool less(const Value& a, const Value& b) {  // NOLINT(misc-no-recursion)
     if (!a.is_float() && !b.is_float()) return a.integer() < b.integer();
     return a.number() < b.number();
   }
-  if (a.is_string() && b.is_string()) return a.str() < b.str();  // UTF-8 sorts as its code points do
+  if (a.is_string() && b.is_string())
+    return a.str() < b.str();  // UTF-8 sorts as its code points do
   if (a.is_list() && b.is_list())
-    return std::ranges::lexicographical_compare(a.list(), b.list(), [](const Value& x, const Value& y) { return less(x, y); });
+    return std::ranges::lexicographical_compare(
+        a.list(), b.list(), [](const Value& x, const Value& y) { return less(x, y); });
   if (a.is_undefined() || b.is_undefined())
     raise("'" + (a.is_undefined() ? a : b).undefined_name() + "' is undefined");
-  raise("'<' not supported between instances of '" + a.type_name() + "' and '" + b.type_name() + "'");
+  raise("'<' not supported between instances of '" + a.type_name() + "' and '" + b.type_name() +
+        "'");
 }
 
 bool contains(const Value& container, const Value& item) {
   if (container.is_string()) {
-    if (!item.is_string()) raise("'in <string>' requires string as left operand, not " + item.type_name());
+    if (!item.is_string())
+      raise("'in <string>' requires string as left operand, not " + item.type_name());
     return container.str().find(item.str()) != std::string::npos;
   }
   if (container.is_dict()) return container.find(item) != nullptr;
-  if (container.is_list()) return std::ranges::any_of(container.list(), [&](const Value& v) { return equal(v, item); });
+  if (container.is_list())
+    return std::ranges::any_of(container.list(), [&](const Value& v) { return equal(v, item); });
   if (container.is_undefined()) return false;
   raise("argument of type '" + container.type_name() + "' is not iterable");
 }
@@ -170,7 +182,8 @@ List elements(const Value& value) {
     return out;
   }
   if (value.is_string()) {
-    for (const CodePoint& c : code_points(value.str())) out.push_back(value.text().substr(c.begin, c.begin + c.size));
+    for (const CodePoint& c : code_points(value.str()))
+      out.push_back(value.text().substr(c.begin, c.begin + c.size));
     return out;
   }
   raise("'" + value.type_name() + "' object is not iterable");

@@ -91,7 +91,8 @@ class Value {
   Value(Text v) : data_(std::make_shared<const Text>(std::move(v))) {}
   Value(std::string v) : Value(Text(std::move(v))) {}
   Value(const char* v) : Value(Text(v)) {}
-  Value(List v, bool tuple = false) : data_(std::make_shared<const List>(std::move(v))), tuple_(tuple) {}
+  Value(List v, bool tuple = false)
+      : data_(std::make_shared<const List>(std::move(v))), tuple_(tuple) {}
   Value(Dict v) : data_(std::make_shared<const Dict>(std::move(v))) {}
   Value(Callable v) : data_(std::make_shared<const Callable>(std::move(v))) {}
   Value(std::shared_ptr<Namespace> v) : data_(std::move(v)) {}
@@ -128,8 +129,9 @@ class Value {
   const Value* find(const Value& key) const;
 
  private:
-  std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const List>,
-               std::shared_ptr<const Dict>, std::shared_ptr<const Callable>, std::shared_ptr<Namespace>,
+  std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const Text>,
+               std::shared_ptr<const List>, std::shared_ptr<const Dict>,
+               std::shared_ptr<const Callable>, std::shared_ptr<Namespace>,
                std::shared_ptr<const Object>>
       data_;
   bool tuple_ = false;

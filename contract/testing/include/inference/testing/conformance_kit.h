@@ -13,14 +13,14 @@ namespace inference::testkit {
 struct ConformanceOptions {
   /// A freshly loaded model each time.
   std::function<std::unique_ptr<TextModel>()> load;
-  std::string prompt = "Hello";         ///< continues for at least `tokens` tokens when EOS is ignored
+  std::string prompt = "Hello";  ///< continues for at least `tokens` tokens when EOS is ignored
   int tokens = 6;
-  bool deterministic = true;             ///< the same prompt gives the same tokens
-  bool chats = true;                     ///< the model has a chat template
+  bool deterministic = true;  ///< the same prompt gives the same tokens
+  bool chats = true;          ///< the model has a chat template
 };
 
 struct ConformanceResult {
-  std::string check;    ///< e.g. "stream_gives_tokens_and_ends"
+  std::string check;  ///< e.g. "stream_gives_tokens_and_ends"
   bool passed = false;
   std::string message;  ///< why not
 };

@@ -16,9 +16,9 @@ namespace inference::testkit {
 
 /// What every answer is, and what goes wrong on the way.
 struct Script {
-  std::vector<Token> tokens;                 ///< of each answer
-  std::chrono::milliseconds delay{0};        ///< before each token
-  std::optional<std::size_t> fault_at;       ///< this token is an error instead
+  std::vector<Token> tokens;            ///< of each answer
+  std::chrono::milliseconds delay{0};   ///< before each token
+  std::optional<std::size_t> fault_at;  ///< this token is an error instead
   Error fault = {ErrorCode::internal, "scripted fault", "script"};
   std::vector<std::string> failing_prompts;  ///< batch_generate and classify: these prompts fail
   int context_length = 128;                  ///< a prompt of more bytes overflows it
@@ -33,11 +33,15 @@ class ScriptedModel : public TextModel {
   explicit ScriptedModel(Script script);
   ~ScriptedModel() override;
 
-  TokenStream generate(std::string_view prompt, const GenerateConfig& config, std::stop_token stop) override;
-  TokenStream chat(std::span<const Message> messages, const GenerateConfig& config, std::stop_token stop) override;
-  Result<std::vector<ClassifyResult>> classify(std::span<const std::string> prompts, const GenerateConfig& config,
+  TokenStream generate(std::string_view prompt, const GenerateConfig& config,
+                       std::stop_token stop) override;
+  TokenStream chat(std::span<const Message> messages, const GenerateConfig& config,
+                   std::stop_token stop) override;
+  Result<std::vector<ClassifyResult>> classify(std::span<const std::string> prompts,
+                                               const GenerateConfig& config,
                                                std::stop_token stop) override;
-  Result<std::vector<BatchResult>> batch_generate(std::span<const std::string> prompts, const GenerateConfig& config,
+  Result<std::vector<BatchResult>> batch_generate(std::span<const std::string> prompts,
+                                                  const GenerateConfig& config,
                                                   std::stop_token stop) override;
   std::string model_type() const override;
   ModelInfo info() const override;
@@ -61,7 +65,8 @@ class ScriptedBackend final : public Backend {
   ScriptedBackend(std::string name, Script script, Status available = {});
   std::string name() const override { return name_; }
   Status available() const override { return available_; }
-  Result<std::unique_ptr<TextModel>> load_model(const std::string& path, const LoadConfig& config) override;
+  Result<std::unique_ptr<TextModel>> load_model(const std::string& path,
+                                                const LoadConfig& config) override;
 
  private:
   std::string name_;
