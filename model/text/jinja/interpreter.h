@@ -40,9 +40,15 @@ Value find_method(Context& context, const Value& value, const std::string& name)
 /// range, namespace, dict, raise_exception, strftime_now, …
 std::map<std::string, Value, std::less<>> global_functions(Context& context);
 
-/// The operators, shared with filters.
+/// The operators (operators.cpp).
+Value operate(Context& context, const std::string& op, const Value& a, const Value& b);
+Value negated(const Value& value);
 Value add(const Value& a, const Value& b, std::size_t limit);
 Text joined(const Text& a, const Text& b, std::size_t limit);
+void refuse_undefined(const Value& value);
+/// Where Python's slice stands in a sequence of `size`.
+std::vector<std::size_t> slice_indices(const Value& begin, const Value& end, const Value& step,
+                                       std::size_t size);
 
 /// Renders; raises TemplateError.
 Text render(const Node& root, std::map<std::string, Value, std::less<>> variables,
