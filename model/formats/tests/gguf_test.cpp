@@ -191,22 +191,23 @@ TEST(GgufFile, reads_the_valid_twins) {
   const auto empty = parse(GgufBuilder().header(0, 0));
   ASSERT_TRUE(empty) << empty.error().message;
   EXPECT_TRUE(parse(GgufBuilder().header(0, 0, 2)));
-  const auto file = parse(GgufBuilder()
-                              .header(3, 3)
-                              .key("general.alignment", kU32)
-                              .raw(64U)
-                              .key("s", kString)
-                              .text("x")
-                              .key("a", kArray)
-                              .raw(kString)
-                              .raw(std::uint64_t{2})
-                              .text("p")
-                              .text("")
-                              .tensor("m", {32, 2}, kQ4_0, 0)
-                              .tensor("v", {4}, kF32, 64)
-                              .tensor("scalar", {}, kF32, 128)
-                              .pad(64)
-                              .zeros(132));
+  const GgufBuilder bytes = GgufBuilder()
+                                .header(3, 3)
+                                .key("general.alignment", kU32)
+                                .raw(64U)
+                                .key("s", kString)
+                                .text("x")
+                                .key("a", kArray)
+                                .raw(kString)
+                                .raw(std::uint64_t{2})
+                                .text("p")
+                                .text("")
+                                .tensor("m", {32, 2}, kQ4_0, 0)
+                                .tensor("v", {4}, kF32, 64)
+                                .tensor("scalar", {}, kF32, 128)
+                                .pad(64)
+                                .zeros(132);
+  const auto file = parse(bytes);
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->alignment(), 64U);
   EXPECT_EQ(file->get_string("s").value(), "x");
