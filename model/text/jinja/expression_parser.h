@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -241,7 +242,7 @@ class ExpressionParser {
       return constant(std::move(text));
     }
     if (token.kind == TokenKind::integer) return integer();
-    if (token.kind == TokenKind::floating) return constant(std::stod(take().value));
+    if (token.kind == TokenKind::floating) return floating();
     if (accept("(")) {
       if (accept(")")) return make(NodeKind::tuple);
       NodePtr node = tuple_or_expression();
@@ -251,6 +252,18 @@ class ExpressionParser {
     if (accept("[")) return list();
     if (accept("{")) return dict();
     error("unexpected " + shown());
+  }
+
+  NodePtr floating() {
+    const std::string digits = take().value;
+    double value = 0;
+    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    // As in Python, a number beyond the range is infinite, one too small is zero.
+    if (result.ec == std::errc::result_out_of_range)
+      value = digits.find("e-") != std::string::npos || digits.find("E-") != std::string::npos
+                  ? 0.0
+                  : std::numeric_limits<double>::infinity();
+    return constant(value);
   }
 
   NodePtr integer() {

@@ -91,6 +91,7 @@ x{% if true -%}
    no space{% endif %}
 {{ range(3) | list }} {{ range(1, 4) | list }} {{ range(10, 0, -3) | list }} {{ dict(a=1, b=2) }} {{ dict([('x', 1)]) }}
 {% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{% set j = joiner('; ') %}{{ j() }}1{{ j() }}2{{ j() }}3
+{{ 1e999 }} {{ 1e-999 }} {{ -1e400 }} {{ 5e-324 }} {{ 91111e11111151111111 }}
 {{ raise_exception('stop here') }}
 {{ 1 + 'a' }}
 {{ 'a' + 1 }}
