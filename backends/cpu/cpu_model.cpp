@@ -134,7 +134,7 @@ GenerateMetrics CpuModel::metrics() const {
 }
 
 TokenStream CpuModel::start(Result<std::vector<TokenId>> prompt, std::shared_ptr<CpuState> state,
-                            const GenerateConfig& config, std::stop_token stop) {
+                            const GenerateConfig& config, const std::stop_token& stop) {
   if (!prompt) return TokenStream(std::move(prompt.error()));
   auto generation = Generation::create(state, std::move(*prompt), config);
   if (!generation) return TokenStream(std::move(generation.error()));

@@ -47,7 +47,7 @@ class CpuModel final : public TokenCodec,
   /// The state while the model is open.
   Result<std::shared_ptr<CpuState>> open_state() const;
   TokenStream start(Result<std::vector<TokenId>> prompt, std::shared_ptr<CpuState> state,
-                    const GenerateConfig& config, std::stop_token stop);
+                    const GenerateConfig& config, const std::stop_token& stop);
 
   mutable std::mutex mutex_;
   std::shared_ptr<CpuState> state_;  ///< empty once closed

@@ -376,8 +376,8 @@ class Loader {
       if (auto ok = take_rows(down, e, spec_.hidden, width, 0, 1, expert.down.weight); !ok)
         return ok;
       for (int r = 0; r < width; ++r) {
-        expert.gate.bias.push_back(both[static_cast<std::size_t>(e * 2 * width + 2 * r)]);
-        expert.up.bias.push_back(both[static_cast<std::size_t>(e * 2 * width + 2 * r + 1)]);
+        expert.gate.bias.push_back(both[2 * (size_of(e) * size_of(width) + size_of(r))]);
+        expert.up.bias.push_back(both[2 * (size_of(e) * size_of(width) + size_of(r)) + 1]);
       }
       expert.down.bias.assign(downs.begin() + static_cast<std::ptrdiff_t>(e) * spec_.hidden,
                               downs.begin() + static_cast<std::ptrdiff_t>(e + 1) * spec_.hidden);

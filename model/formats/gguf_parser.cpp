@@ -130,7 +130,7 @@ class Parser {
     if (auto ok = read_value(key, *type, value); !ok) return ok;
     if (!part_.index.emplace(key, part_.metadata.size()).second)
       return corrupt("key " + quote_name(key) + " occurs twice");
-    part_.metadata.push_back({key, std::move(value)});
+    part_.metadata.push_back({key, value});
     return {};
   }
 

@@ -281,7 +281,7 @@ class Interpreter final : public Context {
   Value loop_object(const std::shared_ptr<LoopState>& state, const Node& node,
                     const FramePtr& frame) {
     Object loop;
-    loop.attribute = [this, state](std::string_view name) -> Value {
+    loop.attribute = [state](std::string_view name) -> Value {
       const auto size = static_cast<std::int64_t>(state->items->size());
       const auto index = static_cast<std::int64_t>(state->index);
       if (name == "index") return index + 1;
