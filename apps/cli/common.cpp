@@ -44,6 +44,7 @@ Result<LoadConfig> load_config(const ModelFlags& flags) {
   config.adapter_path = flags.adapter;
   config.threads = flags.threads;
   config.context_len = flags.context;
+  config.parallel_slots = flags.slots;
   if (flags.kv_type == "f32") config.kv_type = KvType::f32;
   if (flags.kv_type == "f16") config.kv_type = KvType::f16;
   if (flags.kv_type == "bf16") config.kv_type = KvType::bf16;

@@ -40,6 +40,7 @@ struct ModelFlags {
   std::string kv_type = "auto";
   int threads = 0;
   int context = 0;
+  int slots = 0;  ///< answers at once; set by verbs that run several
   std::string memory_limit;
 };
 void add_model_flags(CLI::App& verb, ModelFlags& flags);

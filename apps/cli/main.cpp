@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   cli::add_loglikelihood(program);
   cli::add_perplexity(program);
   cli::add_classify(program);
+  cli::add_bench(program);
   cli::add_completions(program);
   try {
     app.parse(argc, argv);
