@@ -19,10 +19,8 @@ struct Kernels {
 
   // --- vectors of float32; n is any length, pointers need no alignment
   float (*dot)(const float* a, const float* b, std::size_t n);
-  float (*dot_f16)(const float* a, const std::uint16_t* b, std::size_t n);  ///< b in IEEE half
   /// y += s * x
   void (*axpy)(float s, const float* x, float* y, std::size_t n);
-  void (*axpy_f16)(float s, const std::uint16_t* x, float* y, std::size_t n);
   float (*sum_of_squares)(const float* x, std::size_t n);
   float (*max)(const float* x, std::size_t n);  ///< n >= 1; NaN is ignored
   /// y[i] = x[i] * scale * w[i]
@@ -38,10 +36,11 @@ struct Kernels {
   /// x[i] = tanh(x[i] / cap) * cap
   void (*soft_cap)(float* x, float cap, std::size_t n);
   void (*to_f16)(const float* x, std::uint16_t* y, std::size_t n);  ///< round to nearest even
-  void (*from_f16)(const std::uint16_t* x, float* y, std::size_t n);
 
   // --- matrix products: engine/kernels/quantized.h
   const struct MatmulKernels* matmul;
+  // --- attention: engine/kernels/attention.h
+  const struct AttentionKernels* attention;
 };
 
 /// The table in use. The first call decides; later changes of the environment do not matter.

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/attention_loops.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/quantized.h"
 
@@ -30,11 +31,6 @@ struct Loops {
     float buffer[kLanes];
     copy_tail(x, buffer, n);
     return V::load(buffer);
-  }
-  static F load_tail_f16(const std::uint16_t* x, std::size_t n) {
-    std::uint16_t buffer[kLanes];
-    copy_tail(x, buffer, n);
-    return V::load_f16(reinterpret_cast<const std::byte*>(buffer));
   }
   static void store_tail(F value, float* y, std::size_t n) {
     float buffer[kLanes];
@@ -57,14 +53,6 @@ struct Loops {
     if (i < n) acc = V::fma(load_tail(a + i, n - i), load_tail(b + i, n - i), acc);
     return tree(acc);
   }
-  static float dot_f16(const float* a, const std::uint16_t* b, std::size_t n) {
-    F acc = V::zero();
-    std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      acc = V::fma(V::load(a + i), V::load_f16(reinterpret_cast<const std::byte*>(b + i)), acc);
-    if (i < n) acc = V::fma(load_tail(a + i, n - i), load_tail_f16(b + i, n - i), acc);
-    return tree(acc);
-  }
   static void axpy(float s, const float* x, float* y, std::size_t n) {
     const F scale = V::set1(s);
     std::size_t i = 0;
@@ -72,15 +60,6 @@ struct Loops {
       V::store(y + i, V::fma(scale, V::load(x + i), V::load(y + i)));
     if (i < n)
       store_tail(V::fma(scale, load_tail(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
-  }
-  static void axpy_f16(float s, const std::uint16_t* x, float* y, std::size_t n) {
-    const F scale = V::set1(s);
-    std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      V::store(y + i, V::fma(scale, V::load_f16(reinterpret_cast<const std::byte*>(x + i)),
-                             V::load(y + i)));
-    if (i < n)
-      store_tail(V::fma(scale, load_tail_f16(x + i, n - i), load_tail(y + i, n - i)), y + i, n - i);
   }
   static float sum_of_squares(const float* x, std::size_t n) { return dot(x, x, n); }
   static float max(const float* x, std::size_t n) {
@@ -193,12 +172,6 @@ struct Loops {
     std::uint16_t buffer[kLanes];
     V::store_f16(buffer, load_tail(x + i, n - i));
     for (std::size_t j = 0; i + j < n; ++j) y[i + j] = buffer[j];
-  }
-  static void from_f16(const std::uint16_t* x, float* y, std::size_t n) {
-    std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      V::store(y + i, V::load_f16(reinterpret_cast<const std::byte*>(x + i)));
-    if (i < n) store_tail(load_tail_f16(x + i, n - i), y + i, n - i);
   }
 
   // --- float weights
@@ -373,9 +346,9 @@ struct Loops {
 
   static constexpr MatmulKernels kMatmul = {&quantized, &floats, &quantize};
   static constexpr Kernels table(const char* isa) {
-    return Kernels{isa,       &dot,       &dot_f16,  &axpy,     &axpy_f16,      &sum_of_squares,
+    return Kernels{isa,       &dot,       &axpy,     &sum_of_squares,
                    &max,      &scale_mul, &exp_sum,  &silu_mul, &gelu_tanh_mul, &clamped_swiglu,
-                   &soft_cap, &to_f16,    &from_f16, &kMatmul};
+                   &soft_cap, &to_f16,    &kMatmul,  &AttentionLoops<V>::kTable};
   }
 };
 

@@ -54,7 +54,7 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool
     expert_inputs_.reserve(kSliceRows, w.widest());
   }
   logits_.resize(kLogitRows * w.vocab);
-  scores_.resize(size_of(pool.size()) * 4 * size_of(kKeySplit));
+  attention_.assign(size_of(pool.size()) * 4, AttentionScratch(size_of(spec.head_dim)));
   inputs_.reserve(kSliceRows, w.widest());
 }
 
@@ -174,59 +174,91 @@ void Decoder::store(int layer) {
   for_rows(rows(), [&](std::size_t i) {
     KvCache& cache = *rows_[i].cache;
     for (std::size_t h = 0; h < heads; ++h) {
-      const float* key = key_.data() + (i * heads + h) * dim;
-      const float* value = value_.data() + (i * heads + h) * dim;
-      std::byte* to_key = cache.key(layer, static_cast<int>(h), rows_[i].position);
-      std::byte* to_value = cache.value(layer, static_cast<int>(h), rows_[i].position);
-      if (cache.shape().type == KvType::f32) {
-        std::memcpy(to_key, key, dim * sizeof(float));
-        std::memcpy(to_value, value, dim * sizeof(float));
-      } else {
-        kernels().to_f16(key, reinterpret_cast<std::uint16_t*>(to_key), dim);
-        kernels().to_f16(value, reinterpret_cast<std::uint16_t*>(to_value), dim);
-      }
+      cache.store(layer, static_cast<int>(h), rows_[i].position, key_.data() + (i * heads + h) * dim,
+                  value_.data() + (i * heads + h) * dim);
     }
   });
 }
 
-void Decoder::attend_all(int layer, const LayerWeights& weights) {
+/// `group` query heads from the KV head's `first` on.
+AttentionTile Decoder::tile(int layer, const LayerWeights& weights, std::size_t row,
+                            std::size_t rows, int kv_head, std::size_t first, std::size_t group) {
   const std::size_t dim = size_of(spec_->head_dim);
   const std::size_t heads = size_of(spec_->heads);
-  const std::size_t group = heads / size_of(spec_->kv_heads);
-  const int window = spec_->layers[size_of(layer)].window;
-  AttentionParameters shared;
-  shared.head_dim = spec_->head_dim;
-  shared.scale = spec_->attention_scale != 0 ? spec_->attention_scale
-                                             : 1.0F / std::sqrt(static_cast<float>(dim));
-  shared.cap = spec_->attention_cap;
+  const std::size_t head = size_of(kv_head) * (heads / size_of(spec_->kv_heads)) + first;
+  AttentionTile out;
+  out.head = rows_[row].cache->head(layer, kv_head);
+  out.dim = dim;
+  out.position = rows_[row].position;
+  out.rows = rows;
+  out.group = group;
+  out.window = spec_->layers[size_of(layer)].window;
+  out.scale = spec_->attention_scale != 0 ? spec_->attention_scale
+                                          : 1.0F / std::sqrt(static_cast<float>(dim));
+  out.cap = spec_->attention_cap;
+  out.query = query_.data() + (row * heads + head) * dim;
+  out.query_stride = heads * dim;
+  out.sinks = weights.sinks.empty() ? nullptr : &weights.sinks[head];
+  out.out = attended_.data() + (row * heads + head) * dim;
+  return out;
+}
 
-  const auto one = [&](std::size_t unit, std::span<float> scores) {
-    const std::size_t i = unit / heads;
-    const std::size_t h = unit % heads;
-    const DecoderRow& row = rows_[i];
-    const KvCache& cache = *row.cache;
-    const int kv_head = static_cast<int>(h / group);
-    AttentionParameters p = shared;
-    p.half = cache.shape().type != KvType::f32;
-    p.sink = weights.sinks.empty() ? nullptr : &weights.sinks[h];
-    const int first = window > 0 ? std::max(0, row.position - window + 1) : 0;
-    attend(
-        p, std::span(query_).subspan(unit * dim, dim), first, row.position,
-        [&](int token, int limit) {
-          const int end = std::min(limit, (token / kPageTokens + 1) * kPageTokens);
-          return KeyValueRun{cache.key(layer, kv_head, token), cache.value(layer, kv_head, token),
-                             end - token};
-        },
-        scores, std::span(attended_).subspan(unit * dim, dim));
-  };
-  // Units go to tasks in turn, since later positions cost more.
-  const std::size_t units = rows() * heads;
-  const std::size_t tasks = std::min(units, scores_.size() / size_of(kKeySplit));
+/// Tiles of rows and of the query heads that share a KV head. None of the choices here changes a
+/// bit of the result.
+void Decoder::attend_all(int layer, const LayerWeights& weights) {
+  const std::size_t kv_heads = size_of(spec_->kv_heads);
+  const std::size_t group = size_of(spec_->heads) / kv_heads;
+  const std::size_t threads = size_of(pool_->size());
+  // Few rows leave threads idle unless each head is a task of its own.
+  const bool few = rows() * kv_heads < 4 * threads;
+  const std::size_t heads = few ? 1 : std::min(group, kTileQueries);
+  const std::size_t most_rows = std::max<std::size_t>(1, kTileQueries / heads);
+  bool long_context = false;
+  tiles_.clear();
+  for (std::size_t row = 0; row < rows();) {
+    std::size_t count = 1;
+    while (count < most_rows && row + count < rows() &&
+           rows_[row + count].cache == rows_[row].cache)
+      ++count;
+    for (int h = 0; h < spec_->kv_heads; ++h)
+      for (std::size_t first = 0; first < group; first += heads)
+        tiles_.push_back(
+            tile(layer, weights, row, count, h, first, std::min(heads, group - first)));
+    long_context |= tiles_.back().end_split() - tiles_.back().first_split() > 1;
+    row += count;
+  }
+  if (few && long_context) return attend_in_splits();
+  const std::size_t tasks = std::min(tiles_.size(), attention_.size());
+  // Tiles go to tasks in turn, since later positions cost more.
   pool_->run(tasks, [&](std::size_t task) {
-    const std::span<float> scores =
-        std::span(scores_).subspan(task * size_of(kKeySplit), size_of(kKeySplit));
-    for (std::size_t unit = task; unit < units; unit += tasks) one(unit, scores);
+    for (std::size_t i = task; i < tiles_.size(); i += tasks) attention_[task].attend(tiles_[i]);
   });
+}
+
+/// A few rows with many keys: each split of each tile is a task.
+void Decoder::attend_in_splits() {
+  std::size_t parts = 0;
+  part_of_.clear();
+  for (const AttentionTile& tile : tiles_) {
+    part_of_.push_back(parts);
+    parts += size_of(tile.end_split() - tile.first_split());
+  }
+  part_of_.push_back(parts);
+  if (parts_.size() < parts) parts_.resize(parts);
+  const std::size_t tasks = std::min(parts, attention_.size());
+  pool_->run(tasks, [&](std::size_t task) {
+    std::size_t tile = 0;
+    for (std::size_t i = task; i < parts; i += tasks) {
+      while (part_of_[tile + 1] <= i) ++tile;
+      const AttentionTile& t = tiles_[tile];
+      parts_[i].resize(t.queries(), t.dim);
+      attention_[task].attend_split(t, t.first_split() + static_cast<int>(i - part_of_[tile]),
+                                    parts_[i]);
+    }
+  });
+  for (std::size_t tile = 0; tile < tiles_.size(); ++tile)
+    attention_.front().join(tiles_[tile], std::span(parts_).subspan(
+                                              part_of_[tile], part_of_[tile + 1] - part_of_[tile]));
 }
 
 void Decoder::attention(int layer, const LayerWeights& weights) {

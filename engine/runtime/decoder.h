@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/arch/spec.h"
+#include "engine/blocks/attention.h"
 #include "engine/blocks/rope.h"
 #include "engine/ops/matmul.h"
 #include "engine/runtime/engine.h"
@@ -60,7 +61,10 @@ class Decoder {
   void rotate(std::vector<float>& x, int heads, int rope);
   void store(int layer);
   void attention(int layer, const LayerWeights& weights);
+  AttentionTile tile(int layer, const LayerWeights& weights, std::size_t row, std::size_t rows,
+                     int kv_head, std::size_t first, std::size_t group);
   void attend_all(int layer, const LayerWeights& weights);
+  void attend_in_splits();
   void feed_forward(const LayerWeights& weights, bool experts);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
              std::size_t count, std::vector<float>& out);
@@ -79,7 +83,10 @@ class Decoder {
   std::vector<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
   std::vector<float> expert_in_, expert_out_, router_, logits_;
   std::vector<std::vector<float>> cosines_, sines_;  // [rope][rows, dims / 2]
-  std::vector<float> scores_;                        // [tasks, kKeySplit]
+  std::vector<AttentionScratch> attention_;          // [tasks]
+  std::vector<AttentionTile> tiles_;                 // of a layer
+  std::vector<AttentionPart> parts_;                 // [tile][split]
+  std::vector<std::size_t> part_of_;                 // a tile's first part
   Activations inputs_, expert_inputs_;
 };
 

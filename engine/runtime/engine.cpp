@@ -40,16 +40,28 @@ class SequenceImpl final : public Sequence {
   int capacity_;
 };
 
-Result<KvType> kv_type_of(KvType wanted) {
-  if (wanted == KvType::automatic || wanted == KvType::f16) return KvType::f16;
-  if (wanted == KvType::f32) return KvType::f32;
-  return fail(ErrorCode::unsupported, std::string("kv_type ") +
-                                          (wanted == KvType::bf16 ? "bf16" : "q8_0") +
-                                          " is not supported by this engine; f16 and f32 are");
+Result<KvFormat> kv_format(KvType wanted, const ModelSpec& spec) {
+  switch (wanted) {
+    case KvType::automatic:
+    case KvType::f16:
+      return KvFormat::f16;
+    case KvType::f32:
+      return KvFormat::f32;
+    case KvType::bf16:
+      return KvFormat::bf16;
+    case KvType::q8_0:
+      if (static_cast<std::size_t>(spec.head_dim) % kKvBlock == 0) return KvFormat::q8_0;
+      return fail(ErrorCode::unsupported,
+                  "kv_type q8_0 needs heads of a multiple of " + std::to_string(kKvBlock) +
+                      " dimensions, these have " + std::to_string(spec.head_dim),
+                  spec.source);
+  }
+  return fail(ErrorCode::invalid_argument,
+              "kv_type is " + std::to_string(static_cast<int>(wanted)));
 }
 
-KvShape kv_shape(const ModelSpec& spec, KvType type) {
-  return {static_cast<int>(spec.layers.size()), spec.kv_heads, spec.head_dim, type};
+KvShape kv_shape(const ModelSpec& spec, KvFormat format) {
+  return {static_cast<int>(spec.layers.size()), spec.kv_heads, spec.head_dim, format};
 }
 
 /// The bits of a quantised model's weights, by the type that most of them have.
@@ -73,7 +85,7 @@ void fill_quantization(const ModelFile& file, ModelInfo& info) {
 struct Plan {
   MemoryPlan memory;
   int context = 0;
-  KvType kv_type = KvType::f16;
+  KvFormat kv_format = KvFormat::f16;
 };
 
 Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
@@ -88,16 +100,16 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
                     ", the model was made for at most " + std::to_string(spec.context_length),
                 spec.source);
   plan.context = options.context_len > 0 ? options.context_len : spec.context_length;
-  const auto type = kv_type_of(options.kv_type);
-  if (!type) return std::unexpected(type.error());
-  plan.kv_type = *type;
+  const auto format = kv_format(options.kv_type, spec);
+  if (!format) return std::unexpected(format.error());
+  plan.kv_format = *format;
   const WeightBytes weights = estimate_weights(file);
   plan.memory.weights_mapped = weights.mapped;
   plan.memory.weights_packed = weights.packed;
   plan.memory.sequences = std::max(1, options.max_sequences);
   const std::uint64_t pages =
       (static_cast<std::uint64_t>(plan.context) + kPageTokens - 1) / kPageTokens;
-  const KvShape shape = kv_shape(spec, plan.kv_type);
+  const KvShape shape = kv_shape(spec, plan.kv_format);
   const auto kv = model::checked_mul(pages, KvPool::page_bytes(shape));
   const auto all = kv ? model::checked_mul(*kv, static_cast<std::uint64_t>(plan.memory.sequences))
                       : std::nullopt;
@@ -142,7 +154,7 @@ class EngineImpl final : public Engine {
     auto decoder = Decoder::create(file_.spec, weights_, pool_);
     if (!decoder) return std::unexpected(std::move(decoder.error()));
     decoder_.emplace(std::move(*decoder));
-    const KvShape shape = kv_shape(file_.spec, plan_.kv_type);
+    const KvShape shape = kv_shape(file_.spec, plan_.kv_format);
     kv_ = std::make_shared<KvPool>(shape, kv_budget(options.memory_limit));
     fill_info();
     return {};
@@ -157,7 +169,7 @@ class EngineImpl final : public Engine {
   std::uint64_t kv_bytes_in_use() const override { return kv_->bytes_in_use(); }
 
   Result<std::unique_ptr<Sequence>> new_sequence() override {
-    return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_type), kv_, plan_.context);
+    return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_format), kv_, plan_.context);
   }
 
   Status forward(std::span<SequenceInput> inputs, std::stop_token stop,

@@ -3,11 +3,13 @@
 #include <new>
 #include <string>
 
+#include "engine/kernels/kernels.h"
+
 namespace inference::engine {
 
 std::size_t KvPool::page_bytes(const KvShape& shape) {
   return static_cast<std::size_t>(shape.layers) * 2 * static_cast<std::size_t>(shape.kv_heads) *
-         kPageTokens * static_cast<std::size_t>(shape.head_dim) * shape.element_bytes();
+         shape.head_bytes();
 }
 
 KvPool::KvPool(const KvShape& shape, std::uint64_t max_bytes)
@@ -49,12 +51,17 @@ std::uint64_t KvPool::bytes_in_use() const {
 }
 
 KvCache::KvCache(const KvShape& shape, std::shared_ptr<KvPool> pool)
-    : shape_(shape),
-      row_bytes_(static_cast<std::size_t>(shape.head_dim) * shape.element_bytes()),
-      pool_(std::move(pool)) {}
+    : shape_(shape), pool_(std::move(pool)) {}
 
 KvCache::~KvCache() {
   shrink(0);
+}
+
+void KvCache::store(int layer, int kv_head, int token, const float* key, const float* value) {
+  std::byte* page = data_[static_cast<std::size_t>(token / kPageTokens)];
+  kernels().attention->store(shape_.format, key, value, static_cast<std::size_t>(shape_.head_dim),
+                             static_cast<std::size_t>(token % kPageTokens),
+                             page + offset(layer, 0, kv_head), page + offset(layer, 1, kv_head));
 }
 
 Status KvCache::reserve(int tokens) {
@@ -62,6 +69,7 @@ Status KvCache::reserve(int tokens) {
   while (pages_.size() < wanted) {
     auto page = pool_->take();
     if (!page) return std::unexpected(std::move(page.error()));
+    data_.push_back((*page)->data());
     pages_.push_back(std::move(*page));
   }
   return {};
@@ -73,6 +81,7 @@ void KvCache::shrink(int tokens) {
   while (pages_.size() > wanted) {
     given.push_back(std::move(pages_.back()));
     pages_.pop_back();
+    data_.pop_back();
   }
   if (!given.empty()) pool_->give_back(std::move(given));
 }

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "inference/config.h"
+#include "engine/blocks/attention.h"
 #include "inference/error.h"
 
 namespace inference::engine {
@@ -16,15 +16,15 @@ struct KvShape {
   int layers = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  KvType type = KvType::f16;  ///< f16 or f32
+  KvFormat format = KvFormat::f16;
 
-  std::size_t element_bytes() const { return type == KvType::f32 ? 4 : 2; }
+  std::size_t head_bytes() const {
+    return head_page_bytes(format, static_cast<std::size_t>(head_dim));
+  }
 };
 
-inline constexpr int kPageTokens = 64;
-
-/// A page holds kPageTokens tokens of one sequence in all layers: [layer][key, value][kv
-/// head][token] [head_dim].
+/// A page holds kPageTokens tokens of one sequence in all layers:
+/// [layer][key, value][kv head] of head_bytes().
 class KvPage {
  public:
   explicit KvPage(std::size_t bytes) : bytes_(new std::byte[bytes]) {}
@@ -69,34 +69,24 @@ class KvCache {
   /// Gives back pages behind `tokens`.
   void shrink(int tokens);
 
-  /// The first of the head_dim elements of a token; tokens up to the page's end follow
-  /// contiguously.
-  const std::byte* key(int layer, int kv_head, int token) const {
-    return at(layer, 0, kv_head, token);
+  /// Where a head's keys and values stand.
+  HeadPages head(int layer, int kv_head) const {
+    return {data_.data(), offset(layer, 0, kv_head), offset(layer, 1, kv_head), shape_.format};
   }
-  const std::byte* value(int layer, int kv_head, int token) const {
-    return at(layer, 1, kv_head, token);
-  }
-  std::byte* key(int layer, int kv_head, int token) {
-    return const_cast<std::byte*>(at(layer, 0, kv_head, token));
-  }
-  std::byte* value(int layer, int kv_head, int token) {
-    return const_cast<std::byte*>(at(layer, 1, kv_head, token));
-  }
+  /// Writes a token for which there is room.
+  void store(int layer, int kv_head, int token, const float* key, const float* value);
   const KvShape& shape() const { return shape_; }
 
  private:
-  const std::byte* at(int layer, int which, int kv_head, int token) const {
-    const auto row =
-        static_cast<std::size_t>((layer * 2 + which) * shape_.kv_heads + kv_head) * kPageTokens +
-        static_cast<std::size_t>(token % kPageTokens);
-    return pages_[static_cast<std::size_t>(token / kPageTokens)]->data() + row * row_bytes_;
+  std::size_t offset(int layer, int which, int kv_head) const {
+    return static_cast<std::size_t>((layer * 2 + which) * shape_.kv_heads + kv_head) *
+           shape_.head_bytes();
   }
 
   KvShape shape_;
-  std::size_t row_bytes_;
   std::shared_ptr<KvPool> pool_;
   std::vector<std::unique_ptr<KvPage>> pages_;
+  std::vector<std::byte*> data_;  // of the pages
 };
 
 }  // namespace inference::engine

@@ -11,6 +11,8 @@ namespace inference::engine {
 struct Avx2Lanes {
   static constexpr std::size_t kRowTile = 2;
   static constexpr std::size_t kInputTile = 2;
+  static constexpr std::size_t kQueryTile = 6;
+  static constexpr std::size_t kVectorTile = 1;
 
   struct Floats {
     __m256 a, b;
@@ -53,6 +55,16 @@ struct Avx2Lanes {
   static Floats load_bf16(const std::byte* p) {
     return {widen_bf16(load16(p)), widen_bf16(load16(p + 16))};
   }
+  static Floats set1_f16(const std::byte* p) {
+    std::uint16_t half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return set1(_cvtsh_ss(half));
+  }
+  static __m256 widen_i8(const std::byte* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  static Floats load_i8(const std::byte* p) { return {widen_i8(p), widen_i8(p + 8)}; }
   static Floats add(Floats x, Floats y) {
     return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
   }

@@ -12,6 +12,8 @@ namespace inference::engine {
 struct Avx512Lanes {
   static constexpr std::size_t kRowTile = 4;
   static constexpr std::size_t kInputTile = 8;
+  static constexpr std::size_t kQueryTile = 6;
+  static constexpr std::size_t kVectorTile = 4;
 
   using Floats = __m512;
   using Ints = __m512i;
@@ -32,6 +34,15 @@ struct Avx512Lanes {
   }
   static Floats load_bf16(const std::byte* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load32(p)), 16));
+  }
+  static Floats set1_f16(const std::byte* p) {
+    std::uint16_t half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return set1(_cvtsh_ss(half));
+  }
+  static Floats load_i8(const std::byte* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
   static Floats add(Floats x, Floats y) { return _mm512_add_ps(x, y); }
   static Floats sub(Floats x, Floats y) { return _mm512_sub_ps(x, y); }

@@ -12,6 +12,8 @@ namespace inference::engine {
 struct NeonLanes {
   static constexpr std::size_t kRowTile = 2;
   static constexpr std::size_t kInputTile = 2;
+  static constexpr std::size_t kQueryTile = 6;
+  static constexpr std::size_t kVectorTile = 1;
 
   struct Floats {
     float32x4_t v[4];
@@ -51,6 +53,20 @@ struct NeonLanes {
   static Floats load_bf16(const std::byte* p) {
     return each(
         [=](int i) { return vreinterpretq_f32_u32(vshll_n_u16(load_u16x4(p + 8 * i), 16)); });
+  }
+  static Floats set1_f16(const std::byte* p) {
+    std::uint16_t half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return set1(vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0));
+  }
+  static Floats load_i8(const std::byte* p) {
+    const int8x16_t x = load_bytes(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(x));
+    const int16x8_t high = vmovl_s8(vget_high_s8(x));
+    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+             vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+             vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
   }
   static Floats add(const Floats& x, const Floats& y) {
     return each([&](int i) { return vaddq_f32(x.v[i], y.v[i]); });

@@ -14,6 +14,8 @@ namespace inference::engine {
 struct ScalarLanes {
   static constexpr std::size_t kRowTile = 1;    ///< float weights: rows at once
   static constexpr std::size_t kInputTile = 1;  ///< quantised weights: input rows at once
+  static constexpr std::size_t kQueryTile = 1;  ///< attention: queries at once
+  static constexpr std::size_t kVectorTile = 1;  ///< attention: sixteens of keys or dimensions at once
 
   struct Floats {
     float v[16];
@@ -57,6 +59,12 @@ struct ScalarLanes {
   }
   static Floats load_bf16(const std::byte* p) {
     return each([=](std::size_t i) { return bfloat_to_float(load_u16(p + 2 * i)); });
+  }
+  /// One half in all lanes.
+  static Floats set1_f16(const std::byte* p) { return set1(load_half(p)); }
+  /// Sixteen signed bytes.
+  static Floats load_i8(const std::byte* p) {
+    return each([=](std::size_t i) { return static_cast<float>(static_cast<std::int8_t>(p[i])); });
   }
   static Floats add(const Floats& a, const Floats& b) {
     return each([&](std::size_t i) { return a.v[i] + b.v[i]; });

@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "engine/kernels/attention.h"
 #include "engine/kernels/quantized.h"
 
 namespace inference::engine {
@@ -52,9 +53,9 @@ TEST_P(EveryIsa, sums_as_the_scalar_table) {
     scalar().to_f16(b.data(), half_scalar.data(), n);
     EXPECT_EQ(half, half_scalar);
     expect_same_bits(
-        {isa().dot(a.data(), b.data(), n), isa().dot_f16(a.data(), half.data(), n),
+        {isa().dot(a.data(), b.data(), n),
          isa().sum_of_squares(a.data(), n), isa().max(a.data(), n)},
-        {scalar().dot(a.data(), b.data(), n), scalar().dot_f16(a.data(), half.data(), n),
+        {scalar().dot(a.data(), b.data(), n),
          scalar().sum_of_squares(a.data(), n), scalar().max(a.data(), n)},
         "sums", isa().isa);
   }
@@ -91,11 +92,6 @@ TEST_P(EveryIsa, maps_as_the_scalar_table) {
     both("scale_mul",
          [&](const Kernels& k, auto& v) { k.scale_mul(v.data(), 0.7F, up.data(), v.data(), n); });
     both("axpy", [&](const Kernels& k, auto& v) { k.axpy(0.3F, up.data(), v.data(), n); });
-    std::vector<std::uint16_t> half(n);
-    scalar().to_f16(up.data(), half.data(), n);
-    both("axpy_f16",
-         [&](const Kernels& k, auto& v) { k.axpy_f16(0.3F, half.data(), v.data(), n); });
-    both("from_f16", [&](const Kernels& k, auto& v) { k.from_f16(half.data(), v.data(), n); });
   }
 }
 
@@ -195,6 +191,72 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
           scalar().matmul->quantized(w, 0, 3, rows, reference.data(), kRows);
           expect_same_bits(mine, reference, "panels", isa().isa);
         }
+}
+
+TEST_P(EveryIsa, attends_as_the_scalar_table) {
+  for (const KvFormat format : {KvFormat::f32, KvFormat::f16, KvFormat::bf16, KvFormat::q8_0})
+    for (const std::size_t dim : {8U, 20U, 32U, 64U, 96U, 160U}) {
+      if (format == KvFormat::q8_0 && dim % kKvBlock != 0) continue;
+      const auto attend = [&](const Kernels& k, std::size_t queries, bool together) {
+        std::vector<std::byte> keys(head_page_bytes(format, dim));
+        std::vector<std::byte> values(keys.size());
+        for (std::size_t t = 0; t < kPageTokens; ++t)
+          k.attention->store(format, random_floats(dim, static_cast<unsigned>(t)).data(),
+                             random_floats(dim, static_cast<unsigned>(100 + t)).data(), dim, t,
+                             keys.data(), values.data());
+        const auto q = random_floats(queries * dim, 9);
+        std::vector<float> out(queries * kPageTokens + queries * dim, 0.25F);
+        float* mixed = out.data() + queries * kPageTokens;
+        const auto scores = [&](std::size_t begin, std::size_t end, std::size_t i, std::size_t n) {
+          k.attention->scores(format, keys.data(), dim, begin, end, q.data() + i * dim, n, 0.3F,
+                              out.data() + i * kPageTokens, kPageTokens);
+        };
+        const auto mix = [&](std::size_t begin, std::size_t end, std::size_t i, std::size_t n) {
+          k.attention->mix(format, values.data(), dim, begin, end, out.data() + i * kPageTokens,
+                           kPageTokens, n, mixed + i * dim);
+        };
+        if (together) {
+          scores(0, 4, 0, queries);
+          mix(3, 61, 0, queries);
+        } else {
+          for (std::size_t i = 0; i < queries; ++i) {
+            for (std::size_t v = 0; v < 4; ++v) scores(v, v + 1, i, 1);
+            for (std::size_t t = 3; t < 61; ++t) mix(t, t + 1, i, 1);
+          }
+        }
+        return out;
+      };
+      for (const std::size_t queries : {1U, 2U, 3U, 5U, 13U}) {
+        const auto reference = attend(scalar(), queries, false);
+        expect_same_bits(attend(isa(), queries, true), reference, "attention", isa().isa);
+        expect_same_bits(attend(isa(), queries, false), reference, "one by one", isa().isa);
+      }
+    }
+}
+
+TEST_P(EveryIsa, stores_keys_and_values_within_their_formats_precision) {
+  constexpr std::size_t kDim = 64;
+  const auto key = random_floats(kDim, 11);
+  const auto value = random_floats(kDim, 12);
+  const std::pair<KvFormat, float> formats[] = {
+      {KvFormat::f32, 0.0F}, {KvFormat::f16, 1e-3F}, {KvFormat::bf16, 8e-3F}, {KvFormat::q8_0, 2e-2F}};
+  for (const auto& [format, bound] : formats) {
+    std::vector<std::byte> keys(head_page_bytes(format, kDim));
+    std::vector<std::byte> values(keys.size());
+    isa().attention->store(format, key.data(), value.data(), kDim, 37, keys.data(), values.data());
+    const float one = 1;
+    std::vector<float> p(64, one);
+    std::vector<float> out(kDim, 0.0F);
+    isa().attention->mix(format, values.data(), kDim, 37, 38, p.data(), 64, 1, out.data());
+    for (std::size_t d = 0; d < kDim; ++d) {
+      EXPECT_NEAR(out[d], value[d], bound * std::max(1.0F, std::fabs(value[d])));
+      std::vector<float> q(kDim, 0.0F);
+      q[d] = 1;
+      std::vector<float> scores(64);
+      isa().attention->scores(format, keys.data(), kDim, 2, 3, q.data(), 1, 1.0F, scores.data(), 64);
+      EXPECT_NEAR(scores[37], key[d], bound * std::max(1.0F, std::fabs(key[d])));
+    }
+  }
 }
 
 TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
