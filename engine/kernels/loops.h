@@ -12,14 +12,13 @@
 
 #include "engine/kernels/attention_loops.h"
 #include "engine/kernels/kernels.h"
-#include "engine/kernels/quantized.h"
+#include "engine/kernels/matmul_loops.h"
 
 namespace inference::engine {
 
 template <class V>
 struct Loops {
   using F = typename V::Floats;
-  using I = typename V::Ints;
   static constexpr std::size_t kLanes = 16;
 
   // --- pieces of less than 16 elements go through a buffer of zeros, in every table alike
@@ -174,181 +173,10 @@ struct Loops {
     for (std::size_t j = 0; i + j < n; ++j) y[i + j] = buffer[j];
   }
 
-  // --- float weights
-  template <FloatType kType>
-  static F load_weights(const std::byte* p) {
-    if constexpr (kType == FloatType::f32) return V::load(reinterpret_cast<const float*>(p));
-    if constexpr (kType == FloatType::f16) return V::load_f16(p);
-    if constexpr (kType == FloatType::bf16) return V::load_bf16(p);
-  }
-  template <FloatType kType>
-  static F load_weights_tail(const std::byte* p, std::size_t n) {
-    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
-    std::byte buffer[kLanes * 4];
-    for (std::size_t i = 0; i < kLanes * kSize; ++i)
-      buffer[i] = i < n * kSize ? p[i] : std::byte{0};
-    return load_weights<kType>(buffer);
-  }
-  /// A tile of kRows weight rows by kInputs input rows.
-  template <FloatType kType, std::size_t kRows, std::size_t kInputs>
-  static void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y,
-                         std::size_t y_stride) {
-    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
-    F acc[kRows][kInputs];
-    for (auto& row : acc)
-      for (F& a : row) a = V::zero();
-    const auto step = [&](std::size_t k, std::size_t n) {
-      F inputs[kInputs];
-      for (std::size_t i = 0; i < kInputs; ++i) inputs[i] = load_some(x + i * cols + k, n);
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const std::byte* at = w + (r * cols + k) * kSize;
-        const F weights = n == kLanes ? load_weights<kType>(at) : load_weights_tail<kType>(at, n);
-        for (std::size_t i = 0; i < kInputs; ++i) acc[r][i] = V::fma(inputs[i], weights, acc[r][i]);
-      }
-    };
-    std::size_t k = 0;
-    for (; k + kLanes <= cols; k += kLanes) step(k, kLanes);
-    if (k < cols) step(k, cols - k);
-    for (std::size_t r = 0; r < kRows; ++r)
-      for (std::size_t i = 0; i < kInputs; ++i) y[i * y_stride + r] = tree(acc[r][i]);
-  }
-  template <FloatType kType, std::size_t kRows>
-  static void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_t x_rows,
-                         float* y, std::size_t y_stride) {
-    std::size_t i = 0;
-    for (; i + 4 <= x_rows; i += 4)
-      float_tile<kType, kRows, 4>(w, cols, x + i * cols, y + i * y_stride, y_stride);
-    for (; i < x_rows; ++i)
-      float_tile<kType, kRows, 1>(w, cols, x + i * cols, y + i * y_stride, y_stride);
-  }
-  template <FloatType kType>
-  static void typed_floats(const FloatWeights& w, std::size_t begin, std::size_t end,
-                           const float* x, std::size_t x_rows, float* y, std::size_t y_stride) {
-    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
-    std::size_t r = begin;
-    for (; r + V::kRowTile <= end; r += V::kRowTile)
-      float_rows<kType, V::kRowTile>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r,
-                                     y_stride);
-    for (; r < end; ++r)
-      float_rows<kType, 1>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
-  }
-  static void floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x,
-                     std::size_t x_rows, float* y, std::size_t y_stride) {
-    switch (w.type) {
-      case FloatType::f32:
-        return typed_floats<FloatType::f32>(w, begin, end, x, x_rows, y, y_stride);
-      case FloatType::f16:
-        return typed_floats<FloatType::f16>(w, begin, end, x, x_rows, y, y_stride);
-      case FloatType::bf16:
-        return typed_floats<FloatType::bf16>(w, begin, end, x, x_rows, y, y_stride);
-    }
-  }
-
-  // --- quantised weights
-  /// 16 rows of one panel by kInputs input rows.
-  template <bool kNibbles, std::uint32_t kScales, bool kOffset, std::size_t kInputs>
-  static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows,
-                         const QuantizedRows& x, std::size_t first, float* y,
-                         std::size_t y_stride) {
-    F acc[kInputs];
-    F offset_acc[kInputs];
-    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = offset_acc[i] = V::zero();
-    const auto values = V::values(w.layout.values);
-    for (std::size_t g = 0; g < w.groups; ++g) {
-      typename V::Codes codes[8];
-      if constexpr (kNibbles) {
-        for (std::size_t j = 0; j < 4; ++j)
-          V::unpack(panel + 64 * j, values, codes[j], codes[j + 4]);
-        panel += 256;
-      } else {
-        for (std::size_t j = 0; j < 8; ++j) codes[j] = V::load_codes(panel + 64 * j);
-        panel += 512;
-      }
-      const auto* factors = reinterpret_cast<const float*>(panel);
-      panel += kScaleBytes * kScales * (kOffset ? 2 : 1);
-      for (std::size_t i = 0; i < kInputs; ++i) {
-        const std::size_t at = (first + i) * x.groups + g;
-        const std::int8_t* a = x.codes + at * kGroup;
-        const std::int32_t* sums = x.sums + at * 2;
-        const float* scales = x.scales + at * 2;
-        for (std::size_t h = 0; h < 2; ++h) {
-          const float* factor = factors + (kScales == 2 ? kPanelRows * h : 0);
-          I dot = V::start(sums[h]);
-          for (std::size_t j = 0; j < 4; ++j)
-            dot = V::dot4(dot, codes[4 * h + j], a + 16 * h + 4 * j);
-          acc[i] = V::fma(V::mul(V::load(factor), V::set1(scales[h])), V::to_float(dot), acc[i]);
-          if constexpr (kOffset) {
-            const float sum = scales[h] * static_cast<float>(sums[h]);
-            offset_acc[i] =
-                V::fma(V::load(factor + kPanelRows * kScales), V::set1(sum), offset_acc[i]);
-          }
-        }
-      }
-    }
-    for (std::size_t i = 0; i < kInputs; ++i) {
-      const F sum = kOffset ? V::add(acc[i], offset_acc[i]) : acc[i];
-      if (rows == kPanelRows) {
-        V::store(y + (first + i) * y_stride, sum);
-      } else {
-        store_tail(sum, y + (first + i) * y_stride, rows);
-      }
-    }
-  }
-  template <bool kNibbles, std::uint32_t kScales, bool kOffset>
-  static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
-                     const QuantizedRows& x, float* y, std::size_t y_stride) {
-    const std::size_t panel_bytes = w.groups * w.layout.group_bytes();
-    for (std::size_t p = begin; p < end; ++p) {
-      const std::byte* panel = w.panels + p * panel_bytes;
-      const std::size_t left = w.rows - p * kPanelRows;
-      const std::size_t rows = left < kPanelRows ? left : kPanelRows;
-      float* out = y + p * kPanelRows;
-      std::size_t i = 0;
-      for (; i + V::kInputTile <= x.rows; i += V::kInputTile)
-        panel_tile<kNibbles, kScales, kOffset, V::kInputTile>(w, panel, rows, x, i, out, y_stride);
-      for (; i < x.rows; ++i)
-        panel_tile<kNibbles, kScales, kOffset, 1>(w, panel, rows, x, i, out, y_stride);
-    }
-  }
-  template <bool kNibbles>
-  static void typed_panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
-                           const QuantizedRows& x, float* y, std::size_t y_stride) {
-    if (w.layout.scales == 1) {
-      if (w.layout.has_offset) return panels<kNibbles, 1, true>(w, begin, end, x, y, y_stride);
-      return panels<kNibbles, 1, false>(w, begin, end, x, y, y_stride);
-    }
-    if (w.layout.has_offset) return panels<kNibbles, 2, true>(w, begin, end, x, y, y_stride);
-    return panels<kNibbles, 2, false>(w, begin, end, x, y, y_stride);
-  }
-  static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end,
-                        const QuantizedRows& x, float* y, std::size_t y_stride) {
-    if (w.layout.nibbles) return typed_panels<true>(w, begin, end, x, y, y_stride);
-    return typed_panels<false>(w, begin, end, x, y, y_stride);
-  }
-
-  static void quantize(const float* x, std::size_t groups, std::int8_t* codes, float* scales,
-                       std::int32_t* sums) {
-    for (std::size_t half = 0; half < groups * 2; ++half, x += kLanes, codes += kLanes) {
-      const F v = V::load(x);
-      float lane[kLanes];
-      V::store(lane, V::abs(v));
-      float most = 0;
-      for (const float value : lane) most = value > most ? value : most;
-      // 0 * x is 0, or NaN where x is infinite or NaN.
-      const float broken = tree(V::mul(v, V::zero()));
-      const float d = most / 127.0F;
-      // A scale without an inverse stands for zeros.
-      const F inverse = V::set1(d >= 1.17549435e-38F ? 1.0F / d : 0.0F);
-      scales[half] = d + broken;
-      sums[half] = V::store_codes(codes, V::mul(v, inverse));
-    }
-  }
-
-  static constexpr MatmulKernels kMatmul = {&quantized, &floats, &quantize};
   static constexpr Kernels table(const char* isa) {
     return Kernels{isa,       &dot,       &axpy,     &sum_of_squares,
                    &max,      &scale_mul, &exp_sum,  &silu_mul, &gelu_tanh_mul, &clamped_swiglu,
-                   &soft_cap, &to_f16,    &kMatmul,  &AttentionLoops<V>::kTable};
+                   &soft_cap, &to_f16,    &MatmulLoops<V>::kTable,  &AttentionLoops<V>::kTable};
   }
 };
 

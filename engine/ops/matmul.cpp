@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/quantized.h"
 #include "engine/quant/grids.h"
+#include "engine/quant/half.h"
 #include "engine/quant/quant.h"
 #include "model/formats/checked.h"
 
@@ -22,7 +24,8 @@ struct Matrix::Data {
   std::size_t cols = 0;
   FloatWeights floats;
   QuantizedWeights quantized;
-  std::vector<std::byte> panels;
+  platform::PageBuffer own;  ///< panels that stand in no arena
+  std::size_t packed_bytes = 0;
 };
 
 struct Activations::Data {
@@ -31,8 +34,13 @@ struct Activations::Data {
   const float* values = nullptr;
   bool quantized = false;  ///< the codes are of the present values
   std::vector<std::int8_t> codes;
-  std::vector<float> scales;
-  std::vector<std::int32_t> sums;
+  std::vector<float> scales, half_sums, group_sums;
+  std::vector<std::int32_t> minus_sums;
+
+  QuantizedRows quantized_rows() {
+    return {codes.data(),     scales.data(),     minus_sums.data(), half_sums.data(),
+            group_sums.data(), rows, cols / kGroup};
+  }
 };
 
 namespace {
@@ -44,95 +52,162 @@ std::optional<FloatType> float_type(DType type) {
   return std::nullopt;
 }
 
-/// The up to 16 different codes of a type; empty if it has more.
-std::optional<std::array<std::int8_t, 16>> code_table(const QuantFormat& format) {
-  const auto range = [](int first) {
-    std::array<std::int8_t, 16> out{};
-    for (int i = 0; i < 16; ++i)
-      out[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(first + i);
-    return out;
-  };
-  switch (format.type) {
-    case DType::q4_0:
-    case DType::q3_k:
-    case DType::tq1_0:
-    case DType::tq2_0:
-      return range(-8);
-    case DType::q4_1:
-    case DType::q4_k:
-    case DType::q2_k:
-      return range(0);
-    case DType::iq4_nl:
-    case DType::iq4_xs:
-      return std::to_array(kIq4Values);
-    case DType::mxfp4:
-      return std::to_array(kMxfp4Values);
-    default:
-      return std::nullopt;
+ScaleForm scale_form(ScaleKind kind) {
+  switch (kind) {
+    case ScaleKind::half:
+      return ScaleForm::half;
+    case ScaleKind::sub:
+      return ScaleForm::sub;
+    case ScaleKind::other:
+      return ScaleForm::full;
   }
+  return ScaleForm::full;
 }
 
 PanelLayout layout_of(const QuantFormat& format) {
   PanelLayout layout;
   layout.scales = format.scales;
   layout.has_offset = format.has_offset;
-  if (const auto table = code_table(format)) {
-    layout.nibbles = true;
-    std::ranges::copy(*table, layout.values);
+  layout.scale_form = scale_form(format.scale_kind);
+  const auto table = [&](const std::int8_t (&values)[16]) {
+    std::ranges::copy(values, layout.values);
+    return CodeForm::table;
+  };
+  switch (format.type) {
+    case DType::q4_1:
+    case DType::q4_k:
+    case DType::q2_k:
+      layout.codes = CodeForm::nibbles;
+      break;
+    case DType::q4_0:
+    case DType::q3_k:
+    case DType::tq1_0:
+    case DType::tq2_0:
+      layout.codes = CodeForm::signed_nibbles;
+      break;
+    case DType::iq4_nl:
+    case DType::iq4_xs:
+      layout.codes = table(kIq4Values);
+      break;
+    case DType::mxfp4:
+      layout.codes = table(kMxfp4Values);
+      break;
+    case DType::q5_0:
+      layout.codes = CodeForm::signed_five;
+      break;
+    case DType::q5_1:
+    case DType::q5_k:
+      layout.codes = CodeForm::five;
+      break;
+    case DType::q6_k:
+      layout.codes = CodeForm::signed_six;
+      break;
+    default:
+      layout.codes = CodeForm::bytes;
   }
   return layout;
 }
 
-/// Code -> index in the table; 255 for codes that are not in it.
-std::array<std::uint8_t, 256> inverse_table(const PanelLayout& layout) {
-  std::array<std::uint8_t, 256> out;
-  out.fill(255);
-  for (int i = 15; i >= 0; --i)
-    out[static_cast<std::uint8_t>(layout.values[i])] = static_cast<std::uint8_t>(i);
-  return out;
-}
-
+/// Writes rows into their places in panels.
 class Packer {
  public:
-  Packer(const QuantFormat& format, const PanelLayout& layout)
-      : format_(format), layout_(layout), index_(inverse_table(layout)) {}
+  Packer(const QuantFormat& format, const PanelLayout& layout) : format_(format), layout_(layout) {
+    bits_.fill(kNoCode);
+    const auto set = [&](int code, int stored) {
+      auto& at = bits_[static_cast<std::uint8_t>(code)];
+      if (at == kNoCode) at = static_cast<std::uint8_t>(stored);
+    };
+    const int count = layout.codes == CodeForm::signed_six                                  ? 64
+                      : code_bytes(layout.codes) > 256 && layout.codes != CodeForm::bytes ? 32
+                                                                                            : 16;
+    for (int i = 0; i < count; ++i)
+      set(layout.codes == CodeForm::table ? layout.values[i] : i - code_bias(layout.codes), i);
+  }
 
-  /// One row into its place in a panel; false if a code is not in the type's table.
+  /// False if a code is not one that the form can store.
   bool pack_row(const std::byte* row, std::size_t lane, std::size_t groups,
                 std::byte* panel) const {
     Codes32 codes;
-    for (std::size_t g = 0; g < groups; ++g, panel += layout_.group_bytes()) {
+    for (std::size_t g = 0; g < groups; ++g) {
       format_.unpack32(row, g, codes);
-      if (!pack_codes(codes, lane, panel)) return false;
-      auto* factors = reinterpret_cast<float*>(panel + layout_.code_bytes());
-      for (std::size_t h = 0; h < layout_.scales; ++h) {
-        factors[kPanelRows * h + lane] = codes.scale[h];
-        if (layout_.has_offset) factors[kPanelRows * (layout_.scales + h) + lane] = codes.offset[h];
+      if (g % kSuperGroups == 0) {
+        pack_header(codes, lane, panel);
+        panel += layout_.header_bytes();
       }
+      if (!pack_codes(codes, lane, panel)) return false;
+      pack_factors(codes, lane, panel + code_bytes(layout_.codes));
+      panel += layout_.group_bytes();
     }
     return true;
   }
 
  private:
+  static constexpr std::uint8_t kNoCode = 255;
+
+  static void put_half(float value, std::size_t lane, std::byte* at) {
+    const std::uint16_t half = float_to_half(value);  // exact: it came from one
+    std::memcpy(at + 2 * lane, &half, sizeof half);
+  }
+
+  void pack_header(const Codes32& codes, std::size_t lane, std::byte* at) const {
+    if (layout_.header_bytes() == 0) return;
+    put_half(codes.base, lane, at);
+    if (layout_.has_offset) put_half(codes.offset_base, lane, at + 2 * kPanelRows);
+  }
+
   bool pack_codes(const Codes32& codes, std::size_t lane, std::byte* panel) const {
-    if (!layout_.nibbles) {
-      for (std::size_t k = 0; k < kGroup; ++k)
-        panel[64 * (k / 4) + 4 * lane + k % 4] = static_cast<std::byte>(codes.codes[k]);
+    if (layout_.codes == CodeForm::bytes) {
+      for (std::size_t j = 0; j < 8; ++j)
+        std::memcpy(panel + 64 * j + 4 * lane, codes.codes + 4 * j, 4);
       return true;
     }
-    unsigned most = 0;
-    for (std::size_t k = 0; k < kGroup / 2; ++k) {
-      const unsigned low = index_[static_cast<std::uint8_t>(codes.codes[k])];
-      const unsigned high = index_[static_cast<std::uint8_t>(codes.codes[k + kGroup / 2])];
-      most |= low | high;
-      panel[64 * (k / 4) + 4 * lane + k % 4] = static_cast<std::byte>(low | (high << 4));
+    std::uint8_t stored[kGroup];
+    bool known = true;
+    for (std::size_t k = 0; k < kGroup; ++k) {
+      stored[k] = bits_[static_cast<std::uint8_t>(codes.codes[k])];
+      known &= stored[k] != kNoCode;
     }
-    return most < 16;
+    for (std::size_t k = 0; k < kGroup / 2; ++k)
+      panel[64 * (k / 4) + 4 * lane + k % 4] =
+          static_cast<std::byte>((stored[k] & 15U) | ((stored[k + kGroup / 2] & 15U) << 4));
+    if (layout_.codes == CodeForm::five || layout_.codes == CodeForm::signed_five) {
+      // Bits 4 lane .. 4 lane + 3 of each word: half a byte, the other half is another row's.
+      for (std::size_t j = 0; j < 8; ++j) {
+        unsigned four = 0;
+        for (std::size_t i = 0; i < 4; ++i) four |= (stored[4 * j + i] >> 4U) << i;
+        panel[256 + 8 * j + lane / 2] |= static_cast<std::byte>(four << (4 * (lane % 2)));
+      }
+    } else if (layout_.codes == CodeForm::signed_six) {
+      for (std::size_t k = 0; k < kGroup; ++k)
+        panel[256 + 64 * (k / 16) + 4 * lane + k % 4] |=
+            static_cast<std::byte>((stored[k] >> 4U) << (2 * (k / 4 % 4)));
+    }
+    return known;
+  }
+
+  void pack_factors(const Codes32& codes, std::size_t lane, std::byte* at) const {
+    for (std::size_t h = 0; h < layout_.scales; ++h) {
+      pack_factor(codes.scale[h], codes.sub_scale[h], lane, at + h * layout_.factor_bytes());
+      if (layout_.has_offset)
+        pack_factor(codes.offset[h], codes.sub_offset[h], lane,
+                    at + (layout_.scales + h) * layout_.factor_bytes());
+    }
+  }
+  void pack_factor(float value, std::int8_t sub, std::size_t lane, std::byte* at) const {
+    switch (layout_.scale_form) {
+      case ScaleForm::half:
+        return put_half(value, lane, at);
+      case ScaleForm::sub:
+        at[lane] = static_cast<std::byte>(sub);
+        return;
+      case ScaleForm::full:
+        std::memcpy(at + 4 * lane, &value, sizeof value);
+    }
   }
 
   const QuantFormat& format_;
   const PanelLayout& layout_;
-  std::array<std::uint8_t, 256> index_;
+  std::array<std::uint8_t, 256> bits_;  ///< code -> what is stored for it
 };
 
 std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name,
@@ -140,7 +215,64 @@ std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name,
   return fail(code, "tensor " + model::quote_name(name) + ": " + message);
 }
 
+/// Some panels at a time: threads share them, and what was read is given back.
+bool pack(const QuantFormat& format, const QuantizedWeights& w, std::span<const std::byte> bytes,
+          std::byte* to, const PackOptions& options) {
+  constexpr std::size_t kChunkBytes = 4U << 20;
+  const std::size_t row_bytes = w.groups * kGroup / format.block_values * format.block_bytes;
+  const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
+  const std::size_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
+  const std::size_t chunk = std::max<std::size_t>(1, kChunkBytes / (row_bytes * kPanelRows + 1));
+  const Packer packer(format, w.layout);
+  std::atomic<bool> known = true;
+  const std::function<void(std::size_t)> pack_panel = [&](std::size_t p) {
+    const std::size_t end = std::min(w.rows, (p + 1) * kPanelRows);
+    for (std::size_t r = p * kPanelRows; r < end; ++r)
+      if (!packer.pack_row(bytes.data() + r * row_bytes, r % kPanelRows, w.groups,
+                           to + p * panel_bytes))
+        known = false;
+  };
+  for (std::size_t begin = 0; begin < panels; begin += chunk) {
+    const std::size_t end = std::min(panels, begin + chunk);
+    const std::size_t tasks =
+        options.pool == nullptr
+            ? 1
+            : std::min<std::size_t>(end - begin,
+                                    static_cast<std::size_t>(options.pool->size()) * 4);
+    const std::function<void(std::size_t)> task = [&](std::size_t i) {
+      const std::size_t count = end - begin;
+      for (std::size_t p = begin + count * i / tasks; p < begin + count * (i + 1) / tasks; ++p)
+        pack_panel(p);
+    };
+    if (options.pool == nullptr) {
+      task(0);
+    } else {
+      options.pool->run(tasks, task);
+    }
+    const std::size_t first_row = begin * kPanelRows;
+    const std::size_t end_row = std::min(w.rows, end * kPanelRows);
+    if (options.on_packed)
+      options.on_packed(bytes.subspan(first_row * row_bytes, (end_row - first_row) * row_bytes));
+  }
+  return known;
+}
+
 }  // namespace
+
+Result<PanelArena> PanelArena::create(std::size_t bytes) {
+  auto buffer = platform::PageBuffer::create(bytes);
+  if (!buffer) return std::unexpected(std::move(buffer.error()));
+  PanelArena out;
+  out.buffer_ = std::move(*buffer);
+  return out;
+}
+
+std::byte* PanelArena::take(std::size_t bytes) {
+  if (bytes > buffer_.size() - used_) return nullptr;
+  std::byte* const out = buffer_.data() + used_;
+  used_ += bytes;
+  return out;
+}
 
 Matrix::Matrix() = default;
 Matrix::Matrix(Matrix&&) noexcept = default;
@@ -157,17 +289,18 @@ DType Matrix::type() const {
   return data_ ? data_->type : DType::f32;
 }
 std::size_t Matrix::packed_bytes() const {
-  return data_ ? data_->panels.size() : 0;
+  return data_ ? data_->packed_bytes : 0;
 }
 
 std::uint64_t Matrix::estimate_packed_bytes(DType type, std::uint64_t rows, std::uint64_t cols) {
   const QuantFormat* format = quant_format(type);
   if (format == nullptr) return 0;
-  return (rows + kPanelRows - 1) / kPanelRows * (cols / kGroup) * layout_of(*format).group_bytes();
+  return (rows + kPanelRows - 1) / kPanelRows * layout_of(*format).panel_bytes(cols / kGroup);
 }
 
 Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
-                              std::span<const std::byte> bytes, std::string_view name) {
+                              std::span<const std::byte> bytes, std::string_view name,
+                              const PackOptions& options) {
   const model::DTypeInfo* info = model::dtype_info(type);
   const auto floats = float_type(type);
   const QuantFormat* format = quant_format(type);
@@ -196,16 +329,18 @@ Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
     return matrix;
   }
   const PanelLayout layout = layout_of(*format);
-  const std::size_t groups = cols / kGroup;
-  const std::size_t row_bytes = cols / info->block_values * info->block_bytes;
-  const std::size_t panel_bytes = groups * layout.group_bytes();
-  data.panels.resize(estimate_packed_bytes(type, rows, cols));
-  const Packer packer(*format, layout);
-  for (std::size_t r = 0; r < rows; ++r)
-    if (!packer.pack_row(bytes.data() + r * row_bytes, r % kPanelRows, groups,
-                         data.panels.data() + r / kPanelRows * panel_bytes))
-      return bad_matrix(ErrorCode::internal, name, "a code is outside the type's table");
-  data.quantized = {layout, data.panels.data(), rows, groups};
+  data.packed_bytes = estimate_packed_bytes(type, rows, cols);
+  std::byte* panels =
+      options.arena != nullptr ? options.arena->take(data.packed_bytes) : nullptr;
+  if (panels == nullptr) {
+    auto own = platform::PageBuffer::create(data.packed_bytes);
+    if (!own) return bad_matrix(own.error().code, name, own.error().message);
+    data.own = std::move(*own);
+    panels = data.own.data();
+  }
+  data.quantized = {layout, panels, rows, cols / kGroup};
+  if (!pack(*format, data.quantized, bytes, panels, options))
+    return bad_matrix(ErrorCode::internal, name, "a code is outside the type's table");
   return matrix;
 }
 
@@ -216,10 +351,12 @@ Activations::~Activations() = default;
 
 void Activations::reserve(std::size_t rows, std::size_t cols) {
   const std::size_t groups = rows * ((cols + kGroup - 1) / kGroup);
-  if (data_->scales.size() >= groups * 2) return;
+  if (data_->group_sums.size() >= groups) return;
   data_->codes.resize(groups * kGroup);
   data_->scales.resize(groups * 2);
-  data_->sums.resize(groups * 2);
+  data_->minus_sums.resize(groups * 2);
+  data_->half_sums.resize(groups * 2);
+  data_->group_sums.resize(groups);
 }
 
 void Activations::set(std::span<const float> x, std::size_t rows, std::size_t cols) {
@@ -239,67 +376,77 @@ std::size_t Activations::cols() const {
 
 class MatmulAccess {
  public:
-  static void run(ThreadPool& pool, const Matrix& w, Activations& x, float* y,
-                  std::size_t y_stride) {
-    const Matrix::Data& weights = *w.data_;
+  static void run(ThreadPool& pool, std::span<const Product> products, Activations& x) {
     Activations::Data& inputs = *x.data_;
-    if (inputs.rows == 0 || weights.rows == 0) return;
-    if (weights.panels.empty()) {
-      run_floats(pool, weights, inputs, y, y_stride);
-    } else {
-      run_quantized(pool, weights, inputs, y, y_stride);
+    std::size_t units = 0;
+    for (const Product& product : products) {
+      units += units_of(*product.matrix->data_);
+      if (product.matrix->packed_bytes() > 0 && !inputs.quantized) quantize(pool, inputs);
     }
+    if (inputs.rows == 0 || units == 0) return;
+    const std::size_t tasks = pool.size() == 1 ? 1 : pieces(pool, units);
+    pool.run(tasks, [&](std::size_t task) {
+      // The units of all products in a row; a task may take the end of one and the start of another.
+      const std::size_t begin = units * task / tasks;
+      const std::size_t end = units * (task + 1) / tasks;
+      std::size_t first = 0;
+      for (const Product& product : products) {
+        const std::size_t count = units_of(*product.matrix->data_);
+        if (begin < first + count && first < end)
+          run_units(product, inputs, std::max(begin, first) - first,
+                    std::min(end, first + count) - first);
+        first += count;
+      }
+    });
   }
 
  private:
+  /// Sixteen rows: what one call of a kernel takes at least.
+  static std::size_t units_of(const Matrix::Data& w) {
+    return (w.rows + kPanelRows - 1) / kPanelRows;
+  }
   /// Several pieces per thread, so that one that is held up does not hold up all.
   static std::size_t pieces(const ThreadPool& pool, std::size_t units) {
     return std::max<std::size_t>(1, std::min(units, static_cast<std::size_t>(pool.size()) * 4));
   }
 
-  static void run_floats(ThreadPool& pool, const Matrix::Data& w, const Activations::Data& x,
-                         float* y, std::size_t y_stride) {
-    constexpr std::size_t kUnit = 16;  // rows
-    const std::size_t units = (w.rows + kUnit - 1) / kUnit;
-    const std::size_t count = pool.size() == 1 ? 1 : pieces(pool, units);
-    pool.run(count, [&](std::size_t i) {
-      const std::size_t begin = units * i / count * kUnit;
-      const std::size_t end = std::min(w.rows, units * (i + 1) / count * kUnit);
-      kernels().matmul->floats(w.floats, begin, end, x.values, x.rows, y, y_stride);
-    });
+  static void run_units(const Product& product, Activations::Data& x, std::size_t begin,
+                        std::size_t end) {
+    const Matrix::Data& w = *product.matrix->data_;
+    if (w.packed_bytes > 0) {
+      kernels().matmul->quantized(w.quantized, begin, end, x.quantized_rows(), product.y,
+                                  product.y_stride);
+    } else {
+      kernels().matmul->floats(w.floats, begin * kPanelRows, std::min(w.rows, end * kPanelRows),
+                               x.values, x.rows, product.y, product.y_stride);
+    }
   }
 
   static void quantize(ThreadPool& pool, Activations::Data& x) {
-    const std::size_t groups = x.cols / kGroup;
+    const QuantizedRows rows = x.quantized_rows();
     const auto row = [&](std::size_t i) {
-      kernels().matmul->quantize(x.values + i * x.cols, groups,
-                                 x.codes.data() + i * groups * kGroup,
-                                 x.scales.data() + i * groups * 2, x.sums.data() + i * groups * 2);
+      kernels().matmul->quantize(x.values + i * x.cols, rows, i);
     };
-    if (x.rows == 1) {
-      row(0);
+    // Waking the threads costs more than a few rows.
+    if (x.rows <= 2) {
+      for (std::size_t i = 0; i < x.rows; ++i) row(i);
     } else {
-      pool.run(x.rows, row);
+      const std::size_t tasks = pieces(pool, x.rows);
+      pool.run(tasks, [&](std::size_t task) {
+        for (std::size_t i = x.rows * task / tasks; i < x.rows * (task + 1) / tasks; ++i) row(i);
+      });
     }
     x.quantized = true;
   }
-
-  static void run_quantized(ThreadPool& pool, const Matrix::Data& w, Activations::Data& x, float* y,
-                            std::size_t y_stride) {
-    if (!x.quantized) quantize(pool, x);
-    const QuantizedRows rows = {x.codes.data(), x.scales.data(), x.sums.data(), x.rows,
-                                x.cols / kGroup};
-    const std::size_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
-    const std::size_t count = pool.size() == 1 ? 1 : pieces(pool, panels);
-    pool.run(count, [&](std::size_t i) {
-      kernels().matmul->quantized(w.quantized, panels * i / count, panels * (i + 1) / count, rows,
-                                  y, y_stride);
-    });
-  }
 };
 
+void matmul(ThreadPool& pool, std::span<const Product> products, Activations& x) {
+  MatmulAccess::run(pool, products, x);
+}
+
 void matmul(ThreadPool& pool, const Matrix& w, Activations& x, float* y, std::size_t y_stride) {
-  MatmulAccess::run(pool, w, x, y, y_stride);
+  const Product product = {&w, y, y_stride};
+  MatmulAccess::run(pool, std::span(&product, 1), x);
 }
 
 }  // namespace inference::engine

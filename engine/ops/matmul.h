@@ -6,14 +6,15 @@
 //   order
 //     by fused multiply-add; then a fixed pairwise tree (j with j + 8, 4, 2, 1).
 //   - quantised weights: x in int8 blocks of 16 (scale d = max|x| / 127, codes rounded to nearest
-//   even);
-//     per block an exact int32 dot product; acc = fma(w.scale * d, float(dot), acc) in ascending
-//     order, and in a second accumulator acc2 = fma(w.offset, d * sum(codes), acc2); the result is
-//     acc + acc2.
+//     even). Per 32 columns two exact int32 dot products p0, p1 of the codes; then, all in float32,
+//     one scale w per 32:  acc = fma(w, fma(d1, p1, d0 p0), acc), acc2 = fma(offset, s0 + s1, acc2)
+//     one per 16:          acc = fma(w_h, d_h p_h, acc),          acc2 = fma(offset_h, s_h, acc2)
+//     with s_h = d_h * the sum of the block's codes; the result is acc + acc2.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -21,8 +22,29 @@
 #include "engine/runtime/thread_pool.h"
 #include "inference/error.h"
 #include "model/formats/tensor.h"
+#include "platform/page_buffer.h"
 
 namespace inference::engine {
+
+/// Memory for many matrices' panels, taken in one piece, so that the system can use large pages.
+class PanelArena {
+ public:
+  static Result<PanelArena> create(std::size_t bytes);
+  /// Null when what is left is less.
+  std::byte* take(std::size_t bytes);
+
+ private:
+  platform::PageBuffer buffer_;
+  std::size_t used_ = 0;
+};
+
+/// How a matrix is repacked.
+struct PackOptions {
+  PanelArena* arena = nullptr;  ///< where panels go; must outlive the matrix. None: its own memory
+  ThreadPool* pool = nullptr;   ///< who helps
+  /// Told of bytes that were repacked and will not be read again, in order.
+  std::function<void(std::span<const std::byte>)> on_packed = {};
+};
 
 /// A weight matrix [rows, cols] in the layout that the kernels read: in place in the mapped file,
 /// or repacked. Immutable. Bytes used in place must outlive it.
@@ -36,7 +58,8 @@ class Matrix {
   /// `bytes` holds rows * cols weights of `type`, row-major. cols must be a multiple of the type's
   /// block (corrupt_data otherwise, naming `name`).
   static Result<Matrix> create(model::DType type, std::size_t rows, std::size_t cols,
-                               std::span<const std::byte> bytes, std::string_view name);
+                               std::span<const std::byte> bytes, std::string_view name,
+                               const PackOptions& options = {});
 
   /// What packed_bytes() will be, known before creating it; 0 for types used in place or unknown.
   static std::uint64_t estimate_packed_bytes(model::DType type, std::uint64_t rows,
@@ -74,6 +97,16 @@ class Activations {
   struct Data;
   std::unique_ptr<Data> data_;
 };
+
+/// One of several products with the same input.
+struct Product {
+  const Matrix* matrix = nullptr;
+  float* y = nullptr;        ///< [x.rows()] rows, y_stride apart
+  std::size_t y_stride = 0;  ///< >= matrix->rows()
+};
+
+/// All products side by side: threads meet once.
+void matmul(ThreadPool& pool, std::span<const Product> products, Activations& x);
 
 /// y[i * y_stride + r] = sum_k x[i][k] W[r][k]. x.cols() == w.cols(); y_stride >= w.rows().
 /// Not thread-safe on the same pool or the same Activations.

@@ -22,6 +22,17 @@ inline void set_scale(Codes32& out, float scale, float offset = 0.0F) noexcept {
   out.offset[0] = out.offset[1] = offset;
 }
 
+/// Scale `h` as a small integer times the half of its block, and the offset likewise.
+inline void set_sub_scale(Codes32& out, unsigned h, float base, int scale, float offset_base = 0.0F,
+                          unsigned offset = 0) noexcept {
+  out.base = base;
+  out.offset_base = offset_base;
+  out.sub_scale[h] = static_cast<std::int8_t>(scale);
+  out.sub_offset[h] = static_cast<std::int8_t>(offset);
+  out.scale[h] = base * static_cast<float>(scale);
+  out.offset[h] = offset_base * static_cast<float>(offset);
+}
+
 /// Sub-block `index` of `per_block` in the block that holds group `group` of a row.
 struct Place {
   const std::byte* block;

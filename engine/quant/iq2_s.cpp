@@ -27,6 +27,6 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 }  // namespace
 
 const QuantFormat kFormatIq2S = {
-    model::DType::iq2_s, 256, kBytes, 2, false, &dequantize_blocks<kFormatIq2S>, &unpack};
+    model::DType::iq2_s, 256, kBytes, 2, false, ScaleKind::other, &dequantize_blocks<kFormatIq2S>, &unpack};
 
 }  // namespace inference::engine

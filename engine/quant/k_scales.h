@@ -24,8 +24,8 @@ inline KScale k_scale(const std::byte* packed, unsigned sub) noexcept {
 
 inline void set_k_scale(const std::byte* block, unsigned sub, Codes32& out) noexcept {
   const auto [scale, min] = k_scale(block + 4, sub);
-  set_scale(out, load_half(block) * static_cast<float>(scale),
-            -(load_half(block + 2) * static_cast<float>(min)));
+  for (unsigned h = 0; h < 2; ++h)
+    set_sub_scale(out, h, load_half(block), static_cast<int>(scale), -load_half(block + 2), min);
 }
 
 }  // namespace inference::engine

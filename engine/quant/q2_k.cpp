@@ -13,8 +13,7 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
   const float dmin = load_half(block + 82);
   for (unsigned h = 0; h < 2; ++h) {
     const unsigned packed = load_u8(block + 2 * sub + h);
-    out.scale[h] = d * static_cast<float>(packed & 15u);
-    out.offset[h] = -(dmin * static_cast<float>(packed >> 4));
+    set_sub_scale(out, h, d, static_cast<int>(packed & 15u), -dmin, packed >> 4);
   }
   // Each run of 32 bytes holds four groups of 32 weights, one per bit pair.
   const std::byte* codes = block + 16 + 32 * (sub / 4);
@@ -26,6 +25,6 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 }  // namespace
 
 const QuantFormat kFormatQ2K = {
-    model::DType::q2_k, 256, kBytes, 2, true, &dequantize_blocks<kFormatQ2K>, &unpack};
+    model::DType::q2_k, 256, kBytes, 2, true, ScaleKind::sub, &dequantize_blocks<kFormatQ2K>, &unpack};
 
 }  // namespace inference::engine

@@ -15,8 +15,7 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
         2 * sub + h;  // low 4 bits: nibbles of 8 bytes; high 2 bits: pairs of the other 4
     const unsigned low = (load_u8(block + 96 + i % 8) >> (4 * (i / 8))) & 15u;
     const unsigned high = (load_u8(block + 104 + i % 4) >> (2 * (i / 4))) & 3u;
-    out.scale[h] = d * static_cast<float>(static_cast<int>(low | (high << 4)) - 32);
-    out.offset[h] = 0.0F;
+    set_sub_scale(out, h, d, static_cast<int>(low | (high << 4)) - 32);
   }
   const std::byte* codes = block + 32 + 32 * (sub / 4);
   const unsigned shift = 2 * (sub % 4);
@@ -30,6 +29,6 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 }  // namespace
 
 const QuantFormat kFormatQ3K = {
-    model::DType::q3_k, 256, kBytes, 2, false, &dequantize_blocks<kFormatQ3K>, &unpack};
+    model::DType::q3_k, 256, kBytes, 2, false, ScaleKind::sub, &dequantize_blocks<kFormatQ3K>, &unpack};
 
 }  // namespace inference::engine

@@ -10,11 +10,8 @@ constexpr std::size_t kBytes = 210;
 void unpack(const std::byte* row, std::size_t index, Codes32& out) {
   const auto [block, sub] = place(row, index, kBytes);
   const float d = load_half(block + 208);
-  for (unsigned h = 0; h < 2; ++h) {
-    out.scale[h] =
-        d * static_cast<float>(static_cast<std::int8_t>(load_u8(block + 192 + 2 * sub + h)));
-    out.offset[h] = 0.0F;
-  }
+  for (unsigned h = 0; h < 2; ++h)
+    set_sub_scale(out, h, d, static_cast<std::int8_t>(load_u8(block + 192 + 2 * sub + h)));
   // Half a block at a time: 64 bytes hold groups 0 and 1 in low nibbles, 2 and 3 in high ones.
   const std::byte* low = block + 64 * (sub / 4) + 32 * (sub % 2);
   const std::byte* high = block + 128 + 32 * (sub / 4);
@@ -30,6 +27,6 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 }  // namespace
 
 const QuantFormat kFormatQ6K = {
-    model::DType::q6_k, 256, kBytes, 2, false, &dequantize_blocks<kFormatQ6K>, &unpack};
+    model::DType::q6_k, 256, kBytes, 2, false, ScaleKind::sub, &dequantize_blocks<kFormatQ6K>, &unpack};
 
 }  // namespace inference::engine

@@ -20,6 +20,19 @@ struct Codes32 {
   std::int8_t codes[32];
   float scale[2];
   float offset[2];
+  // Types whose scales are small integers times a half: scale[h] = base * sub_scale[h] and
+  // offset[h] = offset_base * sub_offset[h].
+  float base;
+  float offset_base;
+  std::int8_t sub_scale[2];
+  std::int8_t sub_offset[2];  ///< not negative
+};
+
+/// What a type's scales are made of.
+enum class ScaleKind : std::uint8_t {
+  half,   ///< each is a half, and so is each offset
+  sub,    ///< a small integer times a half that eight groups of 32 share
+  other,  ///< any float
 };
 
 /// What the engine knows of one quantised type.
@@ -29,6 +42,7 @@ struct QuantFormat {
   std::uint32_t block_bytes;
   std::uint32_t scales;  ///< different scales in 32 weights: 1 or 2
   bool has_offset;       ///< without: `offset` is 0 and takes no part in any sum
+  ScaleKind scale_kind;
   /// Exact values of `count` whole blocks.
   void (*dequantize)(const std::byte* blocks, std::size_t count, float* out);
   /// Weights 32*index .. 32*index+31 of the row that starts at `row`.

@@ -1,6 +1,7 @@
 #include "engine/runtime/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -102,12 +103,18 @@ void Decoder::for_rows(std::size_t count, Function f) {
   }
 }
 
-void Decoder::apply(const Linear& linear, Activations& in, std::vector<float>& out) {
-  const std::size_t width = linear.weight.rows();
-  matmul(*pool_, linear.weight, in, out.data(), width);
-  if (linear.bias.empty()) return;
-  for (std::size_t i = 0; i < in.rows(); ++i)
-    add_in_place(std::span(out).subspan(i * width, width), linear.bias);
+void Decoder::apply(std::initializer_list<Applied> all, Activations& in) {
+  std::array<Product, 3> products;
+  std::size_t count = 0;
+  for (const Applied& one : all)
+    products[count++] = {&one.linear->weight, one.out->data(), one.linear->weight.rows()};
+  matmul(*pool_, std::span(products).first(count), in);
+  for (const Applied& one : all) {
+    if (one.linear->bias.empty()) continue;
+    const std::size_t width = one.linear->weight.rows();
+    for (std::size_t i = 0; i < in.rows(); ++i)
+      add_in_place(std::span(*one.out).subspan(i * width, width), one.linear->bias);
+  }
 }
 
 void Decoder::embed() {
@@ -269,9 +276,7 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
     in = &normed_;
   }
   inputs_.set(std::span(*in).first(rows() * width), rows(), width);
-  apply(weights.query, inputs_, query_);
-  apply(weights.key, inputs_, key_);
-  apply(weights.value, inputs_, value_);
+  apply({{&weights.query, &query_}, {&weights.key, &key_}, {&weights.value, &value_}}, inputs_);
   if (spec_->head_norm != HeadNorm::none) {
     normalize_heads(query_, spec_->heads, weights.query_norm);
     normalize_heads(key_, spec_->kv_heads, weights.key_norm);
@@ -285,7 +290,7 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
   attend_all(layer, weights);
   const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
   inputs_.set(std::span(attended_).first(rows() * attended), rows(), attended);
-  apply(weights.attention_output, inputs_, branch_);
+  apply({{&weights.attention_output, &branch_}}, inputs_);
   add_residual(branch_, weights.attention_post_norm);
 }
 
@@ -301,8 +306,7 @@ void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>&
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
 void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
                     std::size_t count, std::vector<float>& out) {
-  apply(gate, in, gate_);
-  apply(up, in, up_);
+  apply({{&gate, &gate_}, {&up, &up_}}, in);
   const std::size_t width = gate.weight.rows();
   for_rows(count, [&](std::size_t i) {
     float* g = gate_.data() + i * width;
@@ -320,13 +324,13 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
     }
   });
   in.set(std::span(gate_).first(count * width), count, width);
-  apply(down, in, out);
+  apply({{&down, &out}}, in);
 }
 
 /// Rows go to their experts in groups; each row adds its experts' answers in ascending order.
 void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>& in) {
   const std::size_t width = size_of(spec_->hidden);
-  apply(weights.router, inputs_, router_);
+  apply({{&weights.router, &router_}}, inputs_);
   std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
   const std::size_t experts = rows_of.size();
   for (std::size_t i = 0; i < rows(); ++i)
@@ -397,7 +401,7 @@ void Decoder::logits(const std::function<void(std::size_t, std::span<const float
       rms_norm(std::span(hidden_).subspan(wanted[begin + j] * width, width), weights_->output_norm,
                spec_->norm_epsilon, std::span(normed_).subspan(j * width, width));
     inputs_.set(std::span(normed_).first(count * width), count, width);
-    apply(weights_->output, inputs_, logits_);
+    apply({{&weights_->output, &logits_}}, inputs_);
     for (std::size_t j = 0; j < count; ++j) {
       const std::span<float> row = std::span(logits_).subspan(j * vocab, vocab);
       if (spec_->logit_divisor != 1)

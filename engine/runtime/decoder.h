@@ -52,7 +52,12 @@ class Decoder {
   std::size_t rows() const { return rows_.size(); }
   template <class Function>
   void for_rows(std::size_t count, Function f);
-  void apply(const Linear& linear, Activations& in, std::vector<float>& out);
+  /// out = W in + b for several at once.
+  struct Applied {
+    const Linear* linear;
+    std::vector<float>* out;
+  };
+  void apply(std::initializer_list<Applied> all, Activations& in);
   void embed();
   void prepare_angles();
   void norm_rows(const std::vector<float>& in, const std::vector<float>& weight,

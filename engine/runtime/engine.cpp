@@ -148,7 +148,7 @@ class EngineImpl final : public Engine {
       : file_(std::move(file)), plan_(plan), pool_(threads) {}
 
   Status load(const EngineOptions& options) {
-    auto weights = load_weights(file_, options.on_progress);
+    auto weights = load_weights(file_, pool_, options.on_progress);
     if (!weights) return std::unexpected(std::move(weights.error()));
     weights_ = std::move(*weights);
     auto decoder = Decoder::create(file_.spec, weights_, pool_);

@@ -32,10 +32,13 @@ std::uint64_t size_of(int value) {
 /// Looks tensors up, checks them and remembers which were used.
 class Loader {
  public:
-  Loader(const ModelFile& file, const std::function<void(double)>& on_progress)
-      : spec_(file.spec), tensors_(*file.tensors), on_progress_(on_progress) {}
+  Loader(const ModelFile& file, ThreadPool& pool, const std::function<void(double)>& on_progress)
+      : spec_(file.spec), tensors_(*file.tensors), pool_(pool), on_progress_(on_progress) {}
 
-  Result<Weights> load() {
+  Result<Weights> load(std::uint64_t packed_bytes) {
+    auto arena = PanelArena::create(packed_bytes);
+    if (!arena) return refuse(arena.error().code, arena.error().message);
+    weights_.arena = std::make_unique<PanelArena>(std::move(*arena));
     if (auto ok = load_ends(); !ok) return std::unexpected(ok.error());
     weights_.layers.resize(spec_.layers.size());
     for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
@@ -89,7 +92,13 @@ class Loader {
 
   Status matrix(const TensorView& tensor, std::uint64_t rows, std::uint64_t cols,
                 std::span<const std::byte> bytes, Matrix& out) {
-    auto made = Matrix::create(tensor.dtype, rows, cols, bytes, tensor.name);
+    PackOptions options;
+    options.arena = weights_.arena.get();
+    options.pool = &pool_;
+    // Rows that were taken from an owned copy are no part of the file.
+    if (!tensor.bytes.empty())
+      options.on_packed = [&](std::span<const std::byte> done) { tensors_.release(tensor, done); };
+    auto made = Matrix::create(tensor.dtype, rows, cols, bytes, tensor.name, options);
     if (!made) return refuse(made.error().code, made.error().message);
     out = std::move(*made);
     weights_.packed_bytes += out.packed_bytes();
@@ -101,7 +110,6 @@ class Loader {
     if (!tensor) return std::unexpected(tensor.error());
     if (auto ok = matrix(**tensor, size_of(rows), size_of(cols), (*tensor)->bytes, out.weight); !ok)
       return ok;
-    if (out.weight.packed_bytes() > 0) tensors_.release(**tensor);
     return optional_bias(name, size_of(rows), out.bias);
   }
 
@@ -125,7 +133,6 @@ class Loader {
                           bias.begin() + static_cast<std::ptrdiff_t>(row) + count);
       row += size_of(count);
     }
-    if (parts.begin()->second->weight.packed_bytes() > 0) tensors_.release(**tensor);
     return {};
   }
 
@@ -263,7 +270,6 @@ class Loader {
         out.bias.assign(bias.begin() + static_cast<std::ptrdiff_t>(e) * rows,
                         bias.begin() + static_cast<std::ptrdiff_t>(e + 1) * rows);
     }
-    if ((layer.experts.front().*part).weight.packed_bytes() > 0) tensors_.release(**tensor);
     return {};
   }
 
@@ -403,6 +409,7 @@ class Loader {
 
   const ModelSpec& spec_;
   const model::TensorSource& tensors_;
+  ThreadPool& pool_;
   const std::function<void(double)>& on_progress_;
   std::set<std::string, std::less<>> used_;
   Weights weights_;
@@ -410,9 +417,9 @@ class Loader {
 
 }  // namespace
 
-Result<Weights> load_weights(const ModelFile& file,
+Result<Weights> load_weights(const ModelFile& file, ThreadPool& pool,
                              const std::function<void(double)>& on_progress) {
-  return Loader(file, on_progress).load();
+  return Loader(file, pool, on_progress).load(estimate_weights(file).packed);
 }
 
 WeightBytes estimate_weights(const ModelFile& file) {

@@ -41,6 +41,7 @@ struct ModelFile {
 };
 
 struct Weights {
+  std::unique_ptr<PanelArena> arena;             ///< repacked weights
   const model::TensorView* embedding = nullptr;  ///< [vocab, hidden], read row by row
   Linear output;
   std::vector<float> output_norm;
@@ -55,7 +56,8 @@ Result<ModelFile> open_model(const std::string& path);
 
 /// Binds and repacks; every tensor is looked up by name and its shape checked. `on_progress` may be
 /// empty. The result refers to file.tensors.
-Result<Weights> load_weights(const ModelFile& file, const std::function<void(double)>& on_progress);
+Result<Weights> load_weights(const ModelFile& file, ThreadPool& pool,
+                             const std::function<void(double)>& on_progress);
 
 /// What load_weights will hold and read: {mapped, packed} bytes.
 struct WeightBytes {

@@ -169,11 +169,11 @@ const TensorView* GgufFile::find(std::string_view name) const {
   return at == state_->index.end() ? nullptr : &state_->tensors[at->second];
 }
 
-void GgufFile::release(const TensorView& tensor) const {
+void GgufFile::release(const TensorView& tensor, std::span<const std::byte> part) const {
   const auto at = state_->index.find(tensor.name);
   if (at == state_->index.end()) return;
   const std::size_t file = state_->file_of[at->second];
-  if (file < state_->files.size()) state_->files[file].release(tensor.bytes);
+  if (file < state_->files.size()) state_->files[file].release(part);
 }
 
 namespace {

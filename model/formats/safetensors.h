@@ -28,7 +28,7 @@ class SafetensorsFile final : public TensorSource {
   const TensorView* find(std::string_view name) const override;
   std::span<const TensorView> tensors() const override;
   const std::string& path() const override;
-  void release(const TensorView& tensor) const override;
+  void release(const TensorView& tensor, std::span<const std::byte> part) const override;
 
  private:
   struct State;

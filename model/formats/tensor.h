@@ -105,8 +105,8 @@ class TensorSource {
   virtual std::span<const TensorView> tensors() const = 0;
   /// What to call this source in an error: the path.
   virtual const std::string& path() const = 0;
-  /// The pages of this tensor were copied elsewhere and may be dropped from memory.
-  virtual void release(const TensorView& tensor) const = 0;
+  /// `part` of the tensor's bytes was copied elsewhere; its pages may be dropped from memory.
+  virtual void release(const TensorView& tensor, std::span<const std::byte> part) const = 0;
 };
 
 }  // namespace inference::model

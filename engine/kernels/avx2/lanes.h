@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/quantized.h"
+
 namespace inference::engine {
 
 struct Avx2Lanes {
@@ -112,29 +114,101 @@ struct Avx2Lanes {
     return {_mm256_broadcastsi128_si256(load16(reinterpret_cast<const std::byte*>(table)))};
   }
   static Codes load_codes(const std::byte* p) { return {load32(p), load32(p + 32)}; }
-  static void unpack(const std::byte* p, Values values, Codes& low, Codes& high) {
+  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
     const __m256i mask = _mm256_set1_epi8(15);
     const __m256i x = load32(p);
     const __m256i y = load32(p + 32);
-    low = {_mm256_shuffle_epi8(values.table, _mm256_and_si256(x, mask)),
-           _mm256_shuffle_epi8(values.table, _mm256_and_si256(y, mask))};
-    high = {_mm256_shuffle_epi8(values.table, _mm256_and_si256(_mm256_srli_epi16(x, 4), mask)),
-            _mm256_shuffle_epi8(values.table, _mm256_and_si256(_mm256_srli_epi16(y, 4), mask))};
+    low = {_mm256_and_si256(x, mask), _mm256_and_si256(y, mask)};
+    high = {_mm256_and_si256(_mm256_srli_epi16(x, 4), mask),
+            _mm256_and_si256(_mm256_srli_epi16(y, 4), mask)};
   }
-  static Ints start(std::int32_t) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  /// The multiply takes an unsigned and a signed factor: |code| and the activation with the code's
-  /// sign. Pairs stay below 2 * 128 * 127 < 2^15, so nothing saturates.
-  static __m256i dot(__m256i acc, __m256i codes, __m256i a) {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(a, codes));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  static Codes look_up(Values values, Codes nibbles) {
+    return {_mm256_shuffle_epi8(values.table, nibbles.a),
+            _mm256_shuffle_epi8(values.table, nibbles.b)};
   }
-  static Ints dot4(Ints acc, Codes codes, const std::int8_t* a) {
+  /// 32 bits, one per byte: each byte is spread, its bit picked and moved to 16.
+  static __m256i fifth_bits(const std::byte* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    const __m256i spread = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(bits), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
+                                                    0x0303030303030303));
+    const __m256i pick = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ULL));
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, pick), pick);
+    return _mm256_and_si256(set, _mm256_set1_epi8(16));
+  }
+  static Codes add_fifth_bits(Codes nibbles, const std::byte* p) {
+    return {_mm256_or_si256(nibbles.a, fifth_bits(p)),
+            _mm256_or_si256(nibbles.b, fifth_bits(p + 4))};
+  }
+  static void add_bit_pairs(__m256i* four, __m256i x) {
+    const __m256i mask = _mm256_set1_epi8(0x30);
+    four[0] = _mm256_or_si256(four[0], _mm256_and_si256(_mm256_slli_epi16(x, 4), mask));
+    four[1] = _mm256_or_si256(four[1], _mm256_and_si256(_mm256_slli_epi16(x, 2), mask));
+    four[2] = _mm256_or_si256(four[2], _mm256_and_si256(x, mask));
+    four[3] = _mm256_or_si256(four[3], _mm256_and_si256(_mm256_srli_epi16(x, 2), mask));
+  }
+  static void add_bit_pairs(Codes* four, const std::byte* p) {
+    __m256i a[4] = {four[0].a, four[1].a, four[2].a, four[3].a};
+    __m256i b[4] = {four[0].b, four[1].b, four[2].b, four[3].b};
+    add_bit_pairs(a, load32(p));
+    add_bit_pairs(b, load32(p + 32));
+    for (int j = 0; j < 4; ++j) four[j] = {a[j], b[j]};
+  }
+
+  static __m256i broadcast4(const std::int8_t* a) {
     std::int32_t four;
     __builtin_memcpy(&four, a, sizeof four);
-    const __m256i spread = _mm256_set1_epi32(four);
-    return {dot(acc.a, codes.a, spread), dot(acc.b, codes.b, spread)};
+    return _mm256_set1_epi32(four);
+  }
+  /// The multiply takes an unsigned and a signed factor and adds two products in 16 bits. Codes of
+  /// up to five bits fit four such sums (8 * 31 * 127 < 2^15), six bits two. Signed codes go as
+  /// |code| and the activation with the code's sign.
+  template <CodeForm kForm>
+  static __m256i dot16(const __m256i* codes, const __m256i* a) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    if constexpr (kForm == CodeForm::bytes || kForm == CodeForm::table) {
+      __m256i acc = _mm256_setzero_si256();
+      for (int j = 0; j < 4; ++j)
+        acc = _mm256_add_epi32(
+            acc, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(codes[j]),
+                                                        _mm256_sign_epi8(a[j], codes[j])),
+                                   ones));
+      return acc;
+    }
+    const __m256i low = _mm256_add_epi16(_mm256_maddubs_epi16(codes[0], a[0]),
+                                         _mm256_maddubs_epi16(codes[1], a[1]));
+    const __m256i high = _mm256_add_epi16(_mm256_maddubs_epi16(codes[2], a[2]),
+                                          _mm256_maddubs_epi16(codes[3], a[3]));
+    if constexpr (kForm == CodeForm::signed_six)
+      return _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones));
+    return _mm256_madd_epi16(_mm256_add_epi16(low, high), ones);
+  }
+  template <CodeForm kForm>
+  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
+    const __m256i spread[4] = {broadcast4(a), broadcast4(a + 4), broadcast4(a + 8),
+                               broadcast4(a + 12)};
+    const __m256i lower[4] = {codes[0].a, codes[1].a, codes[2].a, codes[3].a};
+    const __m256i upper[4] = {codes[0].b, codes[1].b, codes[2].b, codes[3].b};
+    Ints out = {dot16<kForm>(lower, spread), dot16<kForm>(upper, spread)};
+    if constexpr (code_bias(kForm) != 0) {
+      const __m256i back = _mm256_set1_epi32(*minus_sum * code_bias(kForm));
+      out = {_mm256_add_epi32(out.a, back), _mm256_add_epi32(out.b, back)};
+    }
+    return out;
   }
   static Floats to_float(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+  static float reduce_max(Floats x) {
+    const __m256 eight = _mm256_max_ps(x.a, x.b);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+  }
+  static bool all_finite(Floats x) {
+    const __m256 limit = _mm256_set1_ps(__builtin_inff());
+    return _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(x.a, limit, _CMP_LT_OQ),
+                                            _mm256_cmp_ps(x.b, limit, _CMP_LT_OQ))) == 0xff;
+  }
   static std::int32_t store_codes(std::int8_t* p, Floats x) {
     const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));
     const __m256i a = _mm256_cvtps_epi32(limited.a);

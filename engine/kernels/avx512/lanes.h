@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/quantized.h"
+
 namespace inference::engine {
 
 struct Avx512Lanes {
@@ -17,7 +19,7 @@ struct Avx512Lanes {
 
   using Floats = __m512;
   using Ints = __m512i;
-  using Codes = __m512i;  ///< code + 128: VNNI wants the first factor unsigned
+  using Codes = __m512i;
   using Values = __m512i;
 
   static Floats zero() { return _mm512_setzero_ps(); }
@@ -71,19 +73,49 @@ struct Avx512Lanes {
     return biased(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))));
   }
   static Codes load_codes(const std::byte* p) { return biased(_mm512_loadu_si512(p)); }
-  static void unpack(const std::byte* p, Values values, Codes& low, Codes& high) {
+  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
     const __m512i mask = _mm512_set1_epi8(15);
     const __m512i x = _mm512_loadu_si512(p);
-    low = _mm512_shuffle_epi8(values, _mm512_and_si512(x, mask));
-    high = _mm512_shuffle_epi8(values, _mm512_and_si512(_mm512_srli_epi16(x, 4), mask));
+    low = _mm512_and_si512(x, mask);
+    high = _mm512_and_si512(_mm512_srli_epi16(x, 4), mask);
   }
-  static Ints start(std::int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
-  static Ints dot4(Ints acc, Codes codes, const std::int8_t* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm512_dpbusd_epi32(acc, codes, _mm512_set1_epi32(four));
+  static Codes look_up(Values values, Codes nibbles) {
+    return _mm512_shuffle_epi8(values, nibbles);
+  }
+  static Codes add_fifth_bits(Codes nibbles, const std::byte* p) {
+    std::uint64_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
+  }
+  static void add_bit_pairs(Codes* four, const std::byte* p) {
+    const __m512i mask = _mm512_set1_epi8(0x30);
+    const __m512i x = _mm512_loadu_si512(p);
+    constexpr int kOrAnd = 0xf8;  // a | (b & c)
+    four[0] = _mm512_ternarylogic_epi32(four[0], _mm512_slli_epi16(x, 4), mask, kOrAnd);
+    four[1] = _mm512_ternarylogic_epi32(four[1], _mm512_slli_epi16(x, 2), mask, kOrAnd);
+    four[2] = _mm512_ternarylogic_epi32(four[2], x, mask, kOrAnd);
+    four[3] = _mm512_ternarylogic_epi32(four[3], _mm512_srli_epi16(x, 2), mask, kOrAnd);
+  }
+  /// Signed codes are stored with 128 added: VNNI wants the first factor unsigned.
+  template <CodeForm kForm>
+  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
+    constexpr bool kSigned = kForm == CodeForm::bytes || kForm == CodeForm::table;
+    constexpr int kBias = kSigned ? 128 : code_bias(kForm);
+    Ints acc = _mm512_setzero_si512();
+    if constexpr (kBias != 0)
+      acc = _mm512_slli_epi32(_mm512_set1_epi32(*minus_sum), __builtin_ctz(kBias));
+    for (int j = 0; j < 4; ++j) {
+      std::int32_t four;
+      __builtin_memcpy(&four, a + 4 * j, sizeof four);
+      acc = _mm512_dpbusd_epi32(acc, codes[j], _mm512_set1_epi32(four));
+    }
+    return acc;
   }
   static Floats to_float(Ints x) { return _mm512_cvtepi32_ps(x); }
+  static float reduce_max(Floats x) { return _mm512_reduce_max_ps(x); }
+  static bool all_finite(Floats x) {
+    return _mm512_cmp_ps_mask(x, set1(__builtin_inff()), _CMP_LT_OQ) == 0xffff;
+  }
   static std::int32_t store_codes(std::int8_t* p, Floats x) {
     const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));
     const __m512i words = _mm512_cvtps_epi32(limited);

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/quantized.h"
+
 namespace inference::engine {
 
 struct NeonLanes {
@@ -116,25 +118,64 @@ struct NeonLanes {
   static Codes load_codes(const std::byte* p) {
     return {{load_bytes(p), load_bytes(p + 16), load_bytes(p + 32), load_bytes(p + 48)}};
   }
-  static void unpack(const std::byte* p, Values values, Codes& low, Codes& high) {
+  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
     for (int i = 0; i < 4; ++i) {
       const uint8x16_t x = vreinterpretq_u8_s8(load_bytes(p + 16 * i));
-      low.v[i] = vqtbl1q_s8(values, vandq_u8(x, vdupq_n_u8(15)));
-      high.v[i] = vqtbl1q_s8(values, vshrq_n_u8(x, 4));
+      low.v[i] = vreinterpretq_s8_u8(vandq_u8(x, vdupq_n_u8(15)));
+      high.v[i] = vreinterpretq_s8_u8(vshrq_n_u8(x, 4));
     }
   }
-  static Ints start(std::int32_t) {
-    return {{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}};
+  static Codes look_up(Values values, const Codes& nibbles) {
+    Codes out;
+    for (int i = 0; i < 4; ++i)
+      out.v[i] = vqtbl1q_s8(values, vreinterpretq_u8_s8(nibbles.v[i]));
+    return out;
   }
-  static Ints dot4(Ints acc, const Codes& codes, const std::int8_t* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    const int8x16_t spread = vreinterpretq_s8_s32(vdupq_n_s32(four));
-    for (int i = 0; i < 4; ++i) acc.v[i] = vdotq_s32(acc.v[i], codes.v[i], spread);
+  static Codes add_fifth_bits(const Codes& nibbles, const std::byte* p) {
+    const std::uint8_t picks[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8x16_t pick = vld1q_u8(picks);
+    Codes out;
+    for (int i = 0; i < 4; ++i) {
+      const uint8x16_t spread = vcombine_u8(vdup_n_u8(std::to_integer<std::uint8_t>(p[2 * i])),
+                                            vdup_n_u8(std::to_integer<std::uint8_t>(p[2 * i + 1])));
+      const uint8x16_t bits = vandq_u8(vtstq_u8(spread, pick), vdupq_n_u8(16));
+      out.v[i] = vorrq_s8(nibbles.v[i], vreinterpretq_s8_u8(bits));
+    }
+    return out;
+  }
+  static void add_bit_pairs(Codes* four, const std::byte* p) {
+    const uint8x16_t mask = vdupq_n_u8(0x30);
+    for (int i = 0; i < 4; ++i) {
+      const uint8x16_t x = vreinterpretq_u8_s8(load_bytes(p + 16 * i));
+      const uint8x16_t bits[4] = {vshlq_n_u8(x, 4), vshlq_n_u8(x, 2), x, vshrq_n_u8(x, 2)};
+      for (int j = 0; j < 4; ++j)
+        four[j].v[i] = vorrq_s8(four[j].v[i], vreinterpretq_s8_u8(vandq_u8(bits[j], mask)));
+    }
+  }
+  template <CodeForm kForm>
+  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
+    const int8x16_t x = vld1q_s8(a);
+    const int32x4_t start = vdupq_n_s32(*minus_sum * code_bias(kForm));
+    Ints acc;
+    for (int i = 0; i < 4; ++i) {
+      int32x4_t sum = vdotq_laneq_s32(start, codes[0].v[i], x, 0);
+      sum = vdotq_laneq_s32(sum, codes[1].v[i], x, 1);
+      sum = vdotq_laneq_s32(sum, codes[2].v[i], x, 2);
+      acc.v[i] = vdotq_laneq_s32(sum, codes[3].v[i], x, 3);
+    }
     return acc;
   }
   static Floats to_float(const Ints& x) {
     return each([&](int i) { return vcvtq_f32_s32(x.v[i]); });
+  }
+  static float reduce_max(const Floats& x) {
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.v[0], x.v[1]), vmaxq_f32(x.v[2], x.v[3])));
+  }
+  static bool all_finite(const Floats& x) {
+    const float32x4_t limit = vdupq_n_f32(__builtin_inff());
+    uint32x4_t below = vcltq_f32(x.v[0], limit);
+    for (int i = 1; i < 4; ++i) below = vandq_u32(below, vcltq_f32(x.v[i], limit));
+    return vminvq_u32(below) != 0;
   }
   static std::int32_t store_codes(std::int8_t* p, const Floats& x) {
     const Floats limited = min(max(round(x), set1(-127.0F)), set1(127.0F));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "engine/kernels/quantized.h"
 #include "engine/quant/half.h"
 
 namespace inference::engine {
@@ -122,24 +123,58 @@ struct ScalarLanes {
     return out;
   }
   /// 64 bytes of nibbles: the low ones and the high ones.
-  static void unpack(const std::byte* p, const Values& values, Codes& low, Codes& high) {
+  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
     for (std::size_t i = 0; i < 64; ++i) {
       const auto byte = std::to_integer<unsigned>(p[i]);
-      low.v[i] = values.v[byte & 15U];
-      high.v[i] = values.v[byte >> 4];
+      low.v[i] = static_cast<std::int8_t>(byte & 15U);
+      high.v[i] = static_cast<std::int8_t>(byte >> 4);
     }
   }
-  /// What the sum of dot4() starts from, given the sum of the activation codes: sets whose codes
-  /// are biased take the bias back here.
-  static Ints start(std::int32_t) { return Ints{}; }
-  /// Adds, for each row, the products of its four codes with four activation codes. Exact.
-  static Ints dot4(Ints acc, const Codes& codes, const std::int8_t* a) {
-    for (std::size_t row = 0; row < 16; ++row)
-      for (std::size_t i = 0; i < 4; ++i) acc.v[row] += codes.v[4 * row + i] * a[i];
+  static Codes look_up(const Values& values, const Codes& nibbles) {
+    Codes out;
+    for (std::size_t i = 0; i < 64; ++i) out.v[i] = values.v[nibbles.v[i]];
+    return out;
+  }
+  /// 64 bits, each the bit above one code's nibble.
+  static Codes add_fifth_bits(const Codes& nibbles, const std::byte* p) {
+    Codes out;
+    for (std::size_t i = 0; i < 64; ++i)
+      out.v[i] = static_cast<std::int8_t>(
+          nibbles.v[i] | (((std::to_integer<unsigned>(p[i / 8]) >> (i % 8)) & 1U) << 4));
+    return out;
+  }
+  /// 64 bytes, each with the two bits above four codes' nibbles.
+  static void add_bit_pairs(Codes* four, const std::byte* p) {
+    for (std::size_t j = 0; j < 4; ++j)
+      for (std::size_t i = 0; i < 64; ++i)
+        four[j].v[i] = static_cast<std::int8_t>(
+            four[j].v[i] | (((std::to_integer<unsigned>(p[i]) >> (2 * j)) & 3U) << 4));
+  }
+  /// For each of 16 rows the sum of 16 products of codes with activation codes, exactly.
+  /// `minus_sum` points to minus the sum of those: forms with a bias take it back with that.
+  template <CodeForm kForm>
+  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
+    Ints acc;
+    for (std::size_t row = 0; row < 16; ++row) {
+      acc.v[row] = code_bias(kForm) * *minus_sum;
+      for (std::size_t k = 0; k < 16; ++k) acc.v[row] += codes[k / 4].v[4 * row + k % 4] * a[k];
+    }
     return acc;
   }
   static Floats to_float(const Ints& a) {
     return each([&](std::size_t i) { return static_cast<float>(a.v[i]); });
+  }
+  /// The largest lane; what a NaN does to it is not fixed.
+  static float reduce_max(const Floats& a) {
+    float most = a.v[0];
+    for (const float value : a.v) most = value > most ? value : most;
+    return most;
+  }
+  /// Of values that are not negative: none is infinite or NaN.
+  static bool all_finite(const Floats& a) {
+    for (const float value : a.v)
+      if (!(value < __builtin_inff())) return false;
+    return true;
   }
   /// Rounds to nearest even, limits to [-127, 127] (NaN: -127), stores 16 codes, returns their sum.
   static std::int32_t store_codes(std::int8_t* p, const Floats& a) {

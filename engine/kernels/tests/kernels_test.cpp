@@ -147,50 +147,97 @@ TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
       }
 }
 
+/// Input rows in int8 with the memory that they stand in.
+struct InputRows {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales, half_sums, group_sums;
+  std::vector<std::int32_t> minus_sums;
+  QuantizedRows rows;
+
+  InputRows(const Kernels& k, const std::vector<float>& x, std::size_t count)
+      : codes(x.size()),
+        scales(x.size() / 16),
+        half_sums(x.size() / 16),
+        group_sums(x.size() / 32),
+        minus_sums(x.size() / 16) {
+    rows = {codes.data(),     scales.data(),     minus_sums.data(),      half_sums.data(),
+            group_sums.data(), count, x.size() / 32 / count};
+    for (std::size_t i = 0; i < count; ++i)
+      k.matmul->quantize(x.data() + i * (x.size() / count), rows, i);
+  }
+};
+
+TEST_P(EveryIsa, quantizes_inputs_as_the_scalar_table) {
+  const auto x = random_floats(3 * 96, 8);
+  const InputRows mine(isa(), x, 3);
+  const InputRows reference(scalar(), x, 3);
+  EXPECT_EQ(mine.codes, reference.codes);
+  EXPECT_EQ(mine.minus_sums, reference.minus_sums);
+  expect_same_bits(mine.scales, reference.scales, "scales", isa().isa);
+  expect_same_bits(mine.half_sums, reference.half_sums, "half sums", isa().isa);
+  expect_same_bits(mine.group_sums, reference.group_sums, "group sums", isa().isa);
+}
+
+/// The layouts that weight types have.
+std::vector<PanelLayout> panel_layouts() {
+  using enum CodeForm;
+  using enum ScaleForm;
+  return {{nibbles, half, 1, true, {}},         {signed_nibbles, half, 1, false, {}},
+          {table, half, 1, false, {}},          {five, half, 1, true, {}},
+          {signed_five, half, 1, false, {}},    {bytes, half, 1, false, {}},
+          {nibbles, sub, 1, true, {}},          {nibbles, sub, 2, true, {}},
+          {signed_nibbles, sub, 2, false, {}},  {five, sub, 1, true, {}},
+          {signed_six, sub, 2, false, {}},      {table, sub, 1, false, {}},
+          {table, full, 1, false, {}},          {signed_nibbles, full, 1, false, {}},
+          {bytes, full, 1, false, {}},          {bytes, full, 1, true, {}},
+          {bytes, full, 2, false, {}},          {bytes, full, 2, true, {}}};
+}
+
 TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
   std::mt19937 generator(7);
-  for (const bool nibbles : {false, true})
-    for (const std::uint32_t scales : {1U, 2U})
-      for (const bool offset : {false, true})
-        for (const std::size_t inputs : {1U, 2U, 11U}) {
-          constexpr std::size_t kRows = 37;
-          constexpr std::size_t kGroups = 3;
-          QuantizedWeights w;
-          w.layout = {.nibbles = nibbles, .scales = scales, .has_offset = offset};
-          for (auto& value : w.layout.values) value = static_cast<std::int8_t>(generator());
-          w.layout.values[3] = -128;
-          w.rows = kRows;
-          w.groups = kGroups;
-          std::vector<std::byte> panels((kRows + 15) / 16 * kGroups * w.layout.group_bytes());
-          for (std::size_t g = 0; g < panels.size() / w.layout.group_bytes(); ++g) {
-            std::byte* at = panels.data() + g * w.layout.group_bytes();
-            for (std::size_t i = 0; i < w.layout.code_bytes(); ++i)
-              at[i] = static_cast<std::byte>(generator());
-            const auto factors =
-                random_floats((w.layout.group_bytes() - w.layout.code_bytes()) / 4, generator());
-            std::memcpy(at + w.layout.code_bytes(), factors.data(), factors.size() * 4);
-          }
-          w.panels = panels.data();
-          const auto x = random_floats(inputs * kGroups * 32, 8);
-          std::vector<std::int8_t> codes(x.size());
-          std::vector<float> scale(x.size() / 16);
-          std::vector<std::int32_t> sums(x.size() / 16);
-          isa().matmul->quantize(x.data(), x.size() / 32, codes.data(), scale.data(), sums.data());
-          std::vector<std::int8_t> codes_scalar(x.size());
-          std::vector<float> scale_scalar(x.size() / 16);
-          std::vector<std::int32_t> sums_scalar(x.size() / 16);
-          scalar().matmul->quantize(x.data(), x.size() / 32, codes_scalar.data(),
-                                    scale_scalar.data(), sums_scalar.data());
-          ASSERT_EQ(codes, codes_scalar);
-          ASSERT_EQ(sums, sums_scalar);
-          expect_same_bits(scale, scale_scalar, "quantize", isa().isa);
-          const QuantizedRows rows = {codes.data(), scale.data(), sums.data(), inputs, kGroups};
-          std::vector<float> mine(inputs * kRows);
-          std::vector<float> reference(inputs * kRows);
-          isa().matmul->quantized(w, 0, 3, rows, mine.data(), kRows);
-          scalar().matmul->quantized(w, 0, 3, rows, reference.data(), kRows);
-          expect_same_bits(mine, reference, "panels", isa().isa);
+  constexpr std::size_t kRows = 37;
+  constexpr std::size_t kGroups = 11;
+  for (PanelLayout layout : panel_layouts()) {
+    for (auto& value : layout.values) value = static_cast<std::int8_t>(generator());
+    layout.values[3] = -128;
+    QuantizedWeights w = {layout, nullptr, kRows, kGroups};
+    // Codes of any bits; factors that are finite.
+    std::vector<std::byte> panels((kRows + 15) / 16 * layout.panel_bytes(kGroups));
+    std::byte* at = panels.data();
+    const auto factors = [&](std::size_t bytes, ScaleForm form) {
+      for (std::size_t i = 0; i < bytes; i += form == ScaleForm::full ? 4 : 2, at += form == ScaleForm::full ? 4 : 2) {
+        const auto value = random_floats(1, generator());
+        std::uint16_t half = 0;
+        scalar().to_f16(value.data(), &half, 1);
+        if (form == ScaleForm::full) {
+          std::memcpy(at, value.data(), 4);
+        } else if (form == ScaleForm::half) {
+          std::memcpy(at, &half, 2);
+        } else {
+          at[0] = static_cast<std::byte>(generator() % 64);
+          at[1] = static_cast<std::byte>(generator() % 64);
         }
+      }
+    };
+    for (std::size_t p = 0; p < (kRows + 15) / 16; ++p)
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        if (g % kSuperGroups == 0) factors(layout.header_bytes(), ScaleForm::half);
+        for (std::size_t i = 0; i < code_bytes(layout.codes); ++i)
+          *at++ = static_cast<std::byte>(generator());
+        factors(layout.factor_bytes() * layout.factors(), layout.scale_form);
+      }
+    ASSERT_EQ(at, panels.data() + panels.size());
+    w.panels = panels.data();
+    for (const std::size_t inputs : {1U, 2U, 5U, 19U}) {
+      const auto x = random_floats(inputs * kGroups * 32, 8);
+      const InputRows rows(isa(), x, inputs);
+      std::vector<float> mine(inputs * kRows);
+      std::vector<float> reference(inputs * kRows);
+      isa().matmul->quantized(w, 0, 3, rows.rows, mine.data(), kRows);
+      scalar().matmul->quantized(w, 0, 3, rows.rows, reference.data(), kRows);
+      expect_same_bits(mine, reference, "panels", isa().isa);
+    }
+  }
 }
 
 TEST_P(EveryIsa, attends_as_the_scalar_table) {
@@ -265,10 +312,8 @@ TEST_P(EveryIsa, quantizes_hostile_values_to_a_nan_scale) {
     std::vector<float> x(32, 0.5F);
     if (bad < 1e-30F) std::ranges::fill(x, bad);
     x[9] = bad;
-    std::int8_t codes[32];
-    float scales[2];
-    std::int32_t sums[2];
-    isa().matmul->quantize(x.data(), 1, codes, scales, sums);
+    const InputRows rows(isa(), x, 1);
+    const std::vector<float>& scales = rows.scales;
     EXPECT_EQ(std::isnan(scales[0]), !(bad < 3.1e38F));
     EXPECT_FALSE(std::isnan(scales[1]));
   }

@@ -1,0 +1,291 @@
+// Matrix products' inner loops, written once over the operations of an instruction set; see
+// loops.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/quantized.h"
+
+namespace inference::engine {
+
+template <class V>
+struct MatmulLoops {
+  using F = typename V::Floats;
+  using I = typename V::Ints;
+  using Codes = typename V::Codes;
+  static constexpr std::size_t kLanes = 16;
+
+  static F load_some(const float* x, std::size_t n) {
+    if (n == kLanes) return V::load(x);
+    float buffer[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) buffer[i] = i < n ? x[i] : 0.0F;
+    return V::load(buffer);
+  }
+  /// Lane j with j + 8, then 4, 2, 1.
+  static float tree(F value) {
+    float lane[kLanes];
+    V::store(lane, value);
+    for (std::size_t width = kLanes / 2; width > 0; width /= 2)
+      for (std::size_t i = 0; i < width; ++i) lane[i] = lane[i] + lane[i + width];
+    return lane[0];
+  }
+
+  // --- float weights
+  template <FloatType kType>
+  static F load_weights(const std::byte* p) {
+    if constexpr (kType == FloatType::f32) return V::load(reinterpret_cast<const float*>(p));
+    if constexpr (kType == FloatType::f16) return V::load_f16(p);
+    if constexpr (kType == FloatType::bf16) return V::load_bf16(p);
+  }
+  template <FloatType kType>
+  static F load_weights_tail(const std::byte* p, std::size_t n) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    std::byte buffer[kLanes * 4];
+    for (std::size_t i = 0; i < kLanes * kSize; ++i)
+      buffer[i] = i < n * kSize ? p[i] : std::byte{0};
+    return load_weights<kType>(buffer);
+  }
+  /// A tile of kRows weight rows by kInputs input rows.
+  template <FloatType kType, std::size_t kRows, std::size_t kInputs>
+  static void float_tile(const std::byte* w, std::size_t cols, const float* x, float* y,
+                         std::size_t y_stride) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    F acc[kRows][kInputs];
+    for (auto& row : acc)
+      for (F& a : row) a = V::zero();
+    const auto step = [&](std::size_t k, std::size_t n) {
+      F inputs[kInputs];
+      for (std::size_t i = 0; i < kInputs; ++i) inputs[i] = load_some(x + i * cols + k, n);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const std::byte* at = w + (r * cols + k) * kSize;
+        const F weights = n == kLanes ? load_weights<kType>(at) : load_weights_tail<kType>(at, n);
+        for (std::size_t i = 0; i < kInputs; ++i) acc[r][i] = V::fma(inputs[i], weights, acc[r][i]);
+      }
+    };
+    std::size_t k = 0;
+    for (; k + kLanes <= cols; k += kLanes) step(k, kLanes);
+    if (k < cols) step(k, cols - k);
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t i = 0; i < kInputs; ++i) y[i * y_stride + r] = tree(acc[r][i]);
+  }
+  template <FloatType kType, std::size_t kRows>
+  static void float_rows(const std::byte* w, std::size_t cols, const float* x, std::size_t x_rows,
+                         float* y, std::size_t y_stride) {
+    std::size_t i = 0;
+    for (; i + 4 <= x_rows; i += 4)
+      float_tile<kType, kRows, 4>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+    for (; i < x_rows; ++i)
+      float_tile<kType, kRows, 1>(w, cols, x + i * cols, y + i * y_stride, y_stride);
+  }
+  template <FloatType kType>
+  static void typed_floats(const FloatWeights& w, std::size_t begin, std::size_t end,
+                           const float* x, std::size_t x_rows, float* y, std::size_t y_stride) {
+    constexpr std::size_t kSize = kType == FloatType::f32 ? 4 : 2;
+    std::size_t r = begin;
+    for (; r + V::kRowTile <= end; r += V::kRowTile)
+      float_rows<kType, V::kRowTile>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r,
+                                     y_stride);
+    for (; r < end; ++r)
+      float_rows<kType, 1>(w.data + r * w.cols * kSize, w.cols, x, x_rows, y + r, y_stride);
+  }
+  static void floats(const FloatWeights& w, std::size_t begin, std::size_t end, const float* x,
+                     std::size_t x_rows, float* y, std::size_t y_stride) {
+    switch (w.type) {
+      case FloatType::f32:
+        return typed_floats<FloatType::f32>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::f16:
+        return typed_floats<FloatType::f16>(w, begin, end, x, x_rows, y, y_stride);
+      case FloatType::bf16:
+        return typed_floats<FloatType::bf16>(w, begin, end, x, x_rows, y, y_stride);
+    }
+  }
+
+  // --- quantised weights
+  /// The eight vectors of a group's codes, as V::dot16 wants them.
+  template <CodeForm kForm>
+  static void load_group(const std::byte* p, const typename V::Values& values, Codes* codes) {
+    if constexpr (kForm == CodeForm::bytes) {
+      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::load_codes(p + 64 * j);
+      return;
+    }
+    for (std::size_t j = 0; j < 4; ++j) V::load_nibbles(p + 64 * j, codes[j], codes[j + 4]);
+    if constexpr (kForm == CodeForm::table)
+      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::look_up(values, codes[j]);
+    if constexpr (kForm == CodeForm::five || kForm == CodeForm::signed_five)
+      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::add_fifth_bits(codes[j], p + 256 + 8 * j);
+    if constexpr (kForm == CodeForm::signed_six)
+      for (std::size_t h = 0; h < 2; ++h)
+        V::add_bit_pairs(codes + 4 * h, p + 256 + 64 * h);
+  }
+
+  template <ScaleForm kForm>
+  static F load_factor(const std::byte* p, F base) {
+    if constexpr (kForm == ScaleForm::half) return V::load_f16(p);
+    if constexpr (kForm == ScaleForm::full) return V::load(reinterpret_cast<const float*>(p));
+    if constexpr (kForm == ScaleForm::sub) return V::mul(base, V::load_i8(p));
+  }
+
+  /// 16 rows of one panel by kInputs input rows.
+  template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset,
+            std::size_t kInputs>
+  static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows,
+                         const QuantizedRows& x, std::size_t first, float* y,
+                         std::size_t y_stride) {
+    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, kOffset, {}};
+    F acc[kInputs];
+    F offset_acc[kInputs];
+    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = offset_acc[i] = V::zero();
+    const auto values = V::values(w.layout.values);
+    F base = V::zero();
+    F offset_base = V::zero();
+    for (std::size_t g = 0; g < w.groups; ++g) {
+      if constexpr (kScale == ScaleForm::sub) {
+        if (g % kSuperGroups == 0) {
+          base = V::load_f16(panel);
+          if constexpr (kOffset) offset_base = V::load_f16(panel + 2 * kPanelRows);
+          panel += kLayout.header_bytes();
+        }
+      }
+      Codes codes[8];
+      load_group<kCodes>(panel, values, codes);
+      const std::byte* factors = panel + code_bytes(kCodes);
+      panel += kLayout.group_bytes();
+      F scale[kScales];
+      F offset[kScales];
+      for (std::size_t h = 0; h < kScales; ++h) {
+        scale[h] = load_factor<kScale>(factors + h * kLayout.factor_bytes(), base);
+        if constexpr (kOffset)
+          offset[h] = load_factor<kScale>(factors + (kScales + h) * kLayout.factor_bytes(),
+                                          offset_base);
+      }
+      for (std::size_t i = 0; i < kInputs; ++i) {
+        const std::size_t at = (first + i) * x.groups + g;
+        const std::int8_t* a = x.codes + at * kGroup;
+        const std::int32_t* minus_sums = x.minus_sums + at * 2;
+        const float* d = x.scales + at * 2;
+        const F low = V::to_float(V::template dot16<kCodes>(codes, a, minus_sums));
+        const F high = V::to_float(V::template dot16<kCodes>(codes + 4, a + 16, minus_sums + 1));
+        const F low_scaled = V::mul(V::set1(d[0]), low);
+        if constexpr (kScales == 1) {
+          acc[i] = V::fma(scale[0], V::fma(V::set1(d[1]), high, low_scaled), acc[i]);
+          if constexpr (kOffset)
+            offset_acc[i] = V::fma(offset[0], V::set1(x.group_sums[at]), offset_acc[i]);
+        } else {
+          acc[i] = V::fma(scale[0], low_scaled, acc[i]);
+          acc[i] = V::fma(scale[1], V::mul(V::set1(d[1]), high), acc[i]);
+          if constexpr (kOffset)
+            for (std::size_t h = 0; h < 2; ++h)
+              offset_acc[i] = V::fma(offset[h], V::set1(x.half_sums[at * 2 + h]), offset_acc[i]);
+        }
+      }
+    }
+    for (std::size_t i = 0; i < kInputs; ++i) {
+      const F sum = kOffset ? V::add(acc[i], offset_acc[i]) : acc[i];
+      float* out = y + (first + i) * y_stride;
+      if (rows == kPanelRows) {
+        V::store(out, sum);
+      } else {
+        float lane[kLanes];
+        V::store(lane, sum);
+        for (std::size_t r = 0; r < rows; ++r) out[r] = lane[r];
+      }
+    }
+  }
+
+  template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset>
+  static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
+                     const QuantizedRows& x, float* y, std::size_t y_stride) {
+    const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::byte* panel = w.panels + p * panel_bytes;
+      const std::size_t left = w.rows - p * kPanelRows;
+      const std::size_t rows = left < kPanelRows ? left : kPanelRows;
+      float* out = y + p * kPanelRows;
+      std::size_t i = 0;
+      for (; i + V::kInputTile <= x.rows; i += V::kInputTile)
+        panel_tile<kCodes, kScale, kScales, kOffset, V::kInputTile>(w, panel, rows, x, i, out,
+                                                                    y_stride);
+      if constexpr (V::kInputTile > 2)
+        for (; i + 2 <= x.rows; i += 2)
+          panel_tile<kCodes, kScale, kScales, kOffset, 2>(w, panel, rows, x, i, out, y_stride);
+      for (; i < x.rows; ++i)
+        panel_tile<kCodes, kScale, kScales, kOffset, 1>(w, panel, rows, x, i, out, y_stride);
+    }
+  }
+
+  using PanelFunction = void (*)(const QuantizedWeights&, std::size_t, std::size_t,
+                                 const QuantizedRows&, float*, std::size_t);
+  /// The loops for a layout: one of those that weight types have.
+  static PanelFunction panel_function(const PanelLayout& layout) {
+    using enum CodeForm;
+    using enum ScaleForm;
+    const bool offset = layout.has_offset;
+    const bool two = layout.scales == 2;
+    switch (layout.scale_form) {
+      case half:
+        switch (layout.codes) {
+          case nibbles:
+            return panels<nibbles, half, 1, true>;
+          case signed_nibbles:
+            return panels<signed_nibbles, half, 1, false>;
+          case table:
+            return panels<table, half, 1, false>;
+          case five:
+            return panels<five, half, 1, true>;
+          case signed_five:
+            return panels<signed_five, half, 1, false>;
+          default:
+            return panels<bytes, half, 1, false>;
+        }
+      case sub:
+        switch (layout.codes) {
+          case nibbles:
+            return two ? panels<nibbles, sub, 2, true> : panels<nibbles, sub, 1, true>;
+          case signed_nibbles:
+            return panels<signed_nibbles, sub, 2, false>;
+          case five:
+            return panels<five, sub, 1, true>;
+          case signed_six:
+            return panels<signed_six, sub, 2, false>;
+          default:
+            return panels<table, sub, 1, false>;
+        }
+      case full:
+        if (layout.codes == table) return panels<table, full, 1, false>;
+        if (layout.codes == signed_nibbles) return panels<signed_nibbles, full, 1, false>;
+        if (two) return offset ? panels<bytes, full, 2, true> : panels<bytes, full, 2, false>;
+        return offset ? panels<bytes, full, 1, true> : panels<bytes, full, 1, false>;
+    }
+    return nullptr;
+  }
+  static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end,
+                        const QuantizedRows& x, float* y, std::size_t y_stride) {
+    panel_function(w.layout)(w, begin, end, x, y, y_stride);
+  }
+
+  static void quantize(const float* x, const QuantizedRows& rows, std::size_t row) {
+    const std::size_t first = row * rows.groups * 2;
+    for (std::size_t i = 0; i < rows.groups * 2; ++i, x += kLanes) {
+      const F v = V::load(x);
+      const F magnitude = V::abs(v);
+      const float d = V::reduce_max(magnitude) / 127.0F;
+      // A scale without an inverse stands for zeros.
+      const float inverse = d >= 1.17549435e-38F ? 1.0F / d : 0.0F;
+      const std::size_t at = first + i;
+      const std::int32_t sum =
+          V::store_codes(rows.codes + at * kLanes, V::mul(v, V::set1(inverse)));
+      rows.scales[at] = V::all_finite(magnitude) ? d : __builtin_nanf("");
+      rows.minus_sums[at] = -sum;
+      rows.half_sums[at] = rows.scales[at] * static_cast<float>(sum);
+    }
+    for (std::size_t g = 0; g < rows.groups; ++g) {
+      const std::size_t at = row * rows.groups + g;
+      rows.group_sums[at] = rows.half_sums[at * 2] + rows.half_sums[at * 2 + 1];
+    }
+  }
+
+  static constexpr MatmulKernels kTable = {&quantized, &floats, &quantize};
+};
+
+}  // namespace inference::engine
