@@ -102,21 +102,22 @@ struct MatmulLoops {
   }
 
   // --- quantised weights
-  /// The eight vectors of a group's codes, as V::dot16 wants them.
+  /// The four vectors of codes of a group's half, as V::dot16 wants them.
   template <CodeForm kForm>
-  static void load_group(const std::byte* p, const typename V::Values& values, Codes* codes) {
+  static void load_half(const std::byte* p, std::size_t half, const typename V::Values& values,
+                        Codes* codes) {
     if constexpr (kForm == CodeForm::bytes) {
-      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::load_codes(p + 64 * j);
+      for (std::size_t j = 0; j < 4; ++j) codes[j] = V::load_codes(p + 256 * half + 64 * j);
       return;
     }
-    for (std::size_t j = 0; j < 4; ++j) V::load_nibbles(p + 64 * j, codes[j], codes[j + 4]);
+    for (std::size_t j = 0; j < 4; ++j)
+      codes[j] = half == 0 ? V::low_nibbles(p + 64 * j) : V::high_nibbles(p + 64 * j);
     if constexpr (kForm == CodeForm::table)
-      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::look_up(values, codes[j]);
+      for (std::size_t j = 0; j < 4; ++j) codes[j] = V::look_up(values, codes[j]);
     if constexpr (kForm == CodeForm::five || kForm == CodeForm::signed_five)
-      for (std::size_t j = 0; j < 8; ++j) codes[j] = V::add_fifth_bits(codes[j], p + 256 + 8 * j);
-    if constexpr (kForm == CodeForm::signed_six)
-      for (std::size_t h = 0; h < 2; ++h)
-        V::add_bit_pairs(codes + 4 * h, p + 256 + 64 * h);
+      for (std::size_t j = 0; j < 4; ++j)
+        codes[j] = V::add_fifth_bits(codes[j], p + 256 + 32 * half + 8 * j);
+    if constexpr (kForm == CodeForm::signed_six) V::add_bit_pairs(codes, p + 256 + 64 * half);
   }
 
   template <ScaleForm kForm>
@@ -126,68 +127,113 @@ struct MatmulLoops {
     if constexpr (kForm == ScaleForm::sub) return V::mul(base, V::load_i8(p));
   }
 
-  /// 16 rows of one panel by kInputs input rows.
+  /// Where group g of a panel and the header of its eight begin.
+  static const std::byte* header_at(const PanelLayout& layout, const std::byte* panel,
+                                    std::size_t g) {
+    g = g / kSuperGroups * kSuperGroups;
+    return panel + g * layout.group_bytes() + g / kSuperGroups * layout.header_bytes();
+  }
+  static const std::byte* group_at(const PanelLayout& layout, const std::byte* panel,
+                                   std::size_t g) {
+    return panel + g * layout.group_bytes() + (g / kSuperGroups + 1) * layout.header_bytes();
+  }
+
+  /// 16 rows of one panel by kInputs input rows, without the offsets.
+  template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset,
+            std::size_t kInputs>
+  static void multiply_codes(const QuantizedWeights& w, const std::byte* panel,
+                             const QuantizedRows& x, std::size_t first, F* acc) {
+    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, kOffset, {}};
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = V::zero();
+    const auto values = V::values(w.layout.values);
+    F base = V::zero();
+    for (std::size_t g = 0; g < w.groups; ++g) {
+      if constexpr (kScale == ScaleForm::sub)
+        if (g % kSuperGroups == 0) base = V::load_f16(header_at(kLayout, panel, g));
+      const std::byte* codes_at = group_at(kLayout, panel, g);
+      const std::byte* factors = codes_at + code_bytes(kCodes);
+      const std::size_t at = first * x.groups + g;
+      const float* d = x.scales + at * 2;
+      const std::size_t d_stride = x.groups * 2;
+      F low[kInputs];  // d0 p0
+#pragma GCC unroll 2
+      for (std::size_t half = 0; half < 2; ++half) {
+        Codes codes[4];
+        load_half<kCodes>(codes_at, half, values, codes);
+        I sums[kInputs];
+        V::template dot16<kCodes, kInputs>(codes, x.codes + at * kGroup + 16 * half,
+                                           x.groups * kGroup, x.minus_sums + at * 2 + half,
+                                           x.groups * 2, sums);
+        if constexpr (kScales == 1) {
+#pragma GCC unroll 16
+          for (std::size_t i = 0; i < kInputs; ++i) {
+            const F p = V::to_float(sums[i]);
+            const F scale = V::set1(d[i * d_stride + half]);
+            low[i] = half == 0 ? V::mul(scale, p) : V::fma(scale, p, low[i]);
+          }
+        } else {
+          const F scale = load_factor<kScale>(factors + half * kLayout.factor_bytes(), base);
+#pragma GCC unroll 16
+          for (std::size_t i = 0; i < kInputs; ++i)
+            acc[i] = V::fma(scale,
+                            V::mul(V::set1(d[i * d_stride + half]), V::to_float(sums[i])),
+                            acc[i]);
+        }
+      }
+      if constexpr (kScales == 1) {
+        const F scale = load_factor<kScale>(factors, base);
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < kInputs; ++i) acc[i] = V::fma(scale, low[i], acc[i]);
+      }
+    }
+  }
+
+  /// Adds the offsets' share, summed on its own.
+  template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, std::size_t kInputs>
+  static void add_offsets(const QuantizedWeights& w, const std::byte* panel,
+                          const QuantizedRows& x, std::size_t first, F* acc) {
+    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, true, {}};
+    F share[kInputs];
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kInputs; ++i) share[i] = V::zero();
+    F base = V::zero();
+    for (std::size_t g = 0; g < w.groups; ++g) {
+      if constexpr (kScale == ScaleForm::sub)
+        if (g % kSuperGroups == 0)
+          base = V::load_f16(header_at(kLayout, panel, g) + 2 * kPanelRows);
+      const std::byte* factors = group_at(kLayout, panel, g) + code_bytes(kCodes);
+      for (std::size_t h = 0; h < kScales; ++h) {
+        const F offset =
+            load_factor<kScale>(factors + (kScales + h) * kLayout.factor_bytes(), base);
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < kInputs; ++i) {
+          const std::size_t at = (first + i) * x.groups + g;
+          const float s = kScales == 1 ? x.group_sums[at] : x.half_sums[at * 2 + h];
+          share[i] = V::fma(offset, V::set1(s), share[i]);
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = V::add(acc[i], share[i]);
+  }
+
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset,
             std::size_t kInputs>
   static void panel_tile(const QuantizedWeights& w, const std::byte* panel, std::size_t rows,
                          const QuantizedRows& x, std::size_t first, float* y,
                          std::size_t y_stride) {
-    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, kOffset, {}};
     F acc[kInputs];
-    F offset_acc[kInputs];
-    for (std::size_t i = 0; i < kInputs; ++i) acc[i] = offset_acc[i] = V::zero();
-    const auto values = V::values(w.layout.values);
-    F base = V::zero();
-    F offset_base = V::zero();
-    for (std::size_t g = 0; g < w.groups; ++g) {
-      if constexpr (kScale == ScaleForm::sub) {
-        if (g % kSuperGroups == 0) {
-          base = V::load_f16(panel);
-          if constexpr (kOffset) offset_base = V::load_f16(panel + 2 * kPanelRows);
-          panel += kLayout.header_bytes();
-        }
-      }
-      Codes codes[8];
-      load_group<kCodes>(panel, values, codes);
-      const std::byte* factors = panel + code_bytes(kCodes);
-      panel += kLayout.group_bytes();
-      F scale[kScales];
-      F offset[kScales];
-      for (std::size_t h = 0; h < kScales; ++h) {
-        scale[h] = load_factor<kScale>(factors + h * kLayout.factor_bytes(), base);
-        if constexpr (kOffset)
-          offset[h] = load_factor<kScale>(factors + (kScales + h) * kLayout.factor_bytes(),
-                                          offset_base);
-      }
-      for (std::size_t i = 0; i < kInputs; ++i) {
-        const std::size_t at = (first + i) * x.groups + g;
-        const std::int8_t* a = x.codes + at * kGroup;
-        const std::int32_t* minus_sums = x.minus_sums + at * 2;
-        const float* d = x.scales + at * 2;
-        const F low = V::to_float(V::template dot16<kCodes>(codes, a, minus_sums));
-        const F high = V::to_float(V::template dot16<kCodes>(codes + 4, a + 16, minus_sums + 1));
-        const F low_scaled = V::mul(V::set1(d[0]), low);
-        if constexpr (kScales == 1) {
-          acc[i] = V::fma(scale[0], V::fma(V::set1(d[1]), high, low_scaled), acc[i]);
-          if constexpr (kOffset)
-            offset_acc[i] = V::fma(offset[0], V::set1(x.group_sums[at]), offset_acc[i]);
-        } else {
-          acc[i] = V::fma(scale[0], low_scaled, acc[i]);
-          acc[i] = V::fma(scale[1], V::mul(V::set1(d[1]), high), acc[i]);
-          if constexpr (kOffset)
-            for (std::size_t h = 0; h < 2; ++h)
-              offset_acc[i] = V::fma(offset[h], V::set1(x.half_sums[at * 2 + h]), offset_acc[i]);
-        }
-      }
-    }
+    multiply_codes<kCodes, kScale, kScales, kOffset, kInputs>(w, panel, x, first, acc);
+    if constexpr (kOffset) add_offsets<kCodes, kScale, kScales, kInputs>(w, panel, x, first, acc);
+#pragma GCC unroll 16
     for (std::size_t i = 0; i < kInputs; ++i) {
-      const F sum = kOffset ? V::add(acc[i], offset_acc[i]) : acc[i];
       float* out = y + (first + i) * y_stride;
       if (rows == kPanelRows) {
-        V::store(out, sum);
+        V::store(out, acc[i]);
       } else {
         float lane[kLanes];
-        V::store(lane, sum);
+        V::store(lane, acc[i]);
         for (std::size_t r = 0; r < rows; ++r) out[r] = lane[r];
       }
     }

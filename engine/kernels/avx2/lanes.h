@@ -12,7 +12,7 @@ namespace inference::engine {
 
 struct Avx2Lanes {
   static constexpr std::size_t kRowTile = 2;
-  static constexpr std::size_t kInputTile = 2;
+  static constexpr std::size_t kInputTile = 4;
   static constexpr std::size_t kQueryTile = 6;
   static constexpr std::size_t kVectorTile = 1;
 
@@ -114,13 +114,14 @@ struct Avx2Lanes {
     return {_mm256_broadcastsi128_si256(load16(reinterpret_cast<const std::byte*>(table)))};
   }
   static Codes load_codes(const std::byte* p) { return {load32(p), load32(p + 32)}; }
-  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
+  static Codes low_nibbles(const std::byte* p) {
     const __m256i mask = _mm256_set1_epi8(15);
-    const __m256i x = load32(p);
-    const __m256i y = load32(p + 32);
-    low = {_mm256_and_si256(x, mask), _mm256_and_si256(y, mask)};
-    high = {_mm256_and_si256(_mm256_srli_epi16(x, 4), mask),
-            _mm256_and_si256(_mm256_srli_epi16(y, 4), mask)};
+    return {_mm256_and_si256(load32(p), mask), _mm256_and_si256(load32(p + 32), mask)};
+  }
+  static Codes high_nibbles(const std::byte* p) {
+    const __m256i mask = _mm256_set1_epi8(15);
+    return {_mm256_and_si256(_mm256_srli_epi16(load32(p), 4), mask),
+            _mm256_and_si256(_mm256_srli_epi16(load32(p + 32), 4), mask)};
   }
   static Codes look_up(Values values, Codes nibbles) {
     return {_mm256_shuffle_epi8(values.table, nibbles.a),
@@ -184,18 +185,21 @@ struct Avx2Lanes {
       return _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones));
     return _mm256_madd_epi16(_mm256_add_epi16(low, high), ones);
   }
-  template <CodeForm kForm>
-  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
-    const __m256i spread[4] = {broadcast4(a), broadcast4(a + 4), broadcast4(a + 8),
-                               broadcast4(a + 12)};
+  template <CodeForm kForm, std::size_t kInputs>
+  static void dot16(const Codes* codes, const std::int8_t* a, std::size_t stride,
+                    const std::int32_t* minus_sums, std::size_t sum_stride, Ints* out) {
     const __m256i lower[4] = {codes[0].a, codes[1].a, codes[2].a, codes[3].a};
     const __m256i upper[4] = {codes[0].b, codes[1].b, codes[2].b, codes[3].b};
-    Ints out = {dot16<kForm>(lower, spread), dot16<kForm>(upper, spread)};
-    if constexpr (code_bias(kForm) != 0) {
-      const __m256i back = _mm256_set1_epi32(*minus_sum * code_bias(kForm));
-      out = {_mm256_add_epi32(out.a, back), _mm256_add_epi32(out.b, back)};
+    for (std::size_t n = 0; n < kInputs; ++n) {
+      const std::int8_t* x = a + n * stride;
+      const __m256i spread[4] = {broadcast4(x), broadcast4(x + 4), broadcast4(x + 8),
+                                 broadcast4(x + 12)};
+      out[n] = {dot16<kForm>(lower, spread), dot16<kForm>(upper, spread)};
+      if constexpr (code_bias(kForm) != 0) {
+        const __m256i back = _mm256_set1_epi32(minus_sums[n * sum_stride] * code_bias(kForm));
+        out[n] = {_mm256_add_epi32(out[n].a, back), _mm256_add_epi32(out[n].b, back)};
+      }
     }
-    return out;
   }
   static Floats to_float(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
   static float reduce_max(Floats x) {

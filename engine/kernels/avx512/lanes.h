@@ -73,11 +73,11 @@ struct Avx512Lanes {
     return biased(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))));
   }
   static Codes load_codes(const std::byte* p) { return biased(_mm512_loadu_si512(p)); }
-  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
-    const __m512i mask = _mm512_set1_epi8(15);
-    const __m512i x = _mm512_loadu_si512(p);
-    low = _mm512_and_si512(x, mask);
-    high = _mm512_and_si512(_mm512_srli_epi16(x, 4), mask);
+  static Codes low_nibbles(const std::byte* p) {
+    return _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(15));
+  }
+  static Codes high_nibbles(const std::byte* p) {
+    return _mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15));
   }
   static Codes look_up(Values values, Codes nibbles) {
     return _mm512_shuffle_epi8(values, nibbles);
@@ -96,20 +96,28 @@ struct Avx512Lanes {
     four[2] = _mm512_ternarylogic_epi32(four[2], x, mask, kOrAnd);
     four[3] = _mm512_ternarylogic_epi32(four[3], _mm512_srli_epi16(x, 2), mask, kOrAnd);
   }
-  /// Signed codes are stored with 128 added: VNNI wants the first factor unsigned.
-  template <CodeForm kForm>
-  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
+  /// Signed codes are stored with 128 added: VNNI wants the first factor unsigned. The inputs'
+  /// sums grow side by side, since each is a chain of instructions that wait for one another.
+  template <CodeForm kForm, std::size_t kInputs>
+  static void dot16(const Codes* codes, const std::int8_t* a, std::size_t stride,
+                    const std::int32_t* minus_sums, std::size_t sum_stride, Ints* out) {
     constexpr bool kSigned = kForm == CodeForm::bytes || kForm == CodeForm::table;
     constexpr int kBias = kSigned ? 128 : code_bias(kForm);
-    Ints acc = _mm512_setzero_si512();
-    if constexpr (kBias != 0)
-      acc = _mm512_slli_epi32(_mm512_set1_epi32(*minus_sum), __builtin_ctz(kBias));
-    for (int j = 0; j < 4; ++j) {
-      std::int32_t four;
-      __builtin_memcpy(&four, a + 4 * j, sizeof four);
-      acc = _mm512_dpbusd_epi32(acc, codes[j], _mm512_set1_epi32(four));
+#pragma GCC unroll 8
+    for (std::size_t n = 0; n < kInputs; ++n) {
+      out[n] = _mm512_setzero_si512();
+      if constexpr (kBias != 0)
+        out[n] = _mm512_slli_epi32(_mm512_set1_epi32(minus_sums[n * sum_stride]),
+                                   __builtin_ctz(kBias));
     }
-    return acc;
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j)
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < kInputs; ++n) {
+        std::int32_t four;
+        __builtin_memcpy(&four, a + n * stride + 4 * j, sizeof four);
+        out[n] = _mm512_dpbusd_epi32(out[n], codes[j], _mm512_set1_epi32(four));
+      }
   }
   static Floats to_float(Ints x) { return _mm512_cvtepi32_ps(x); }
   static float reduce_max(Floats x) { return _mm512_reduce_max_ps(x); }

@@ -118,12 +118,18 @@ struct NeonLanes {
   static Codes load_codes(const std::byte* p) {
     return {{load_bytes(p), load_bytes(p + 16), load_bytes(p + 32), load_bytes(p + 48)}};
   }
-  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
-    for (int i = 0; i < 4; ++i) {
-      const uint8x16_t x = vreinterpretq_u8_s8(load_bytes(p + 16 * i));
-      low.v[i] = vreinterpretq_s8_u8(vandq_u8(x, vdupq_n_u8(15)));
-      high.v[i] = vreinterpretq_s8_u8(vshrq_n_u8(x, 4));
-    }
+  static Codes low_nibbles(const std::byte* p) {
+    Codes out;
+    for (int i = 0; i < 4; ++i)
+      out.v[i] = vandq_s8(load_bytes(p + 16 * i), vdupq_n_s8(15));
+    return out;
+  }
+  static Codes high_nibbles(const std::byte* p) {
+    Codes out;
+    for (int i = 0; i < 4; ++i)
+      out.v[i] =
+          vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(load_bytes(p + 16 * i)), 4));
+    return out;
   }
   static Codes look_up(Values values, const Codes& nibbles) {
     Codes out;
@@ -152,18 +158,19 @@ struct NeonLanes {
         four[j].v[i] = vorrq_s8(four[j].v[i], vreinterpretq_s8_u8(vandq_u8(bits[j], mask)));
     }
   }
-  template <CodeForm kForm>
-  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
-    const int8x16_t x = vld1q_s8(a);
-    const int32x4_t start = vdupq_n_s32(*minus_sum * code_bias(kForm));
-    Ints acc;
-    for (int i = 0; i < 4; ++i) {
-      int32x4_t sum = vdotq_laneq_s32(start, codes[0].v[i], x, 0);
-      sum = vdotq_laneq_s32(sum, codes[1].v[i], x, 1);
-      sum = vdotq_laneq_s32(sum, codes[2].v[i], x, 2);
-      acc.v[i] = vdotq_laneq_s32(sum, codes[3].v[i], x, 3);
+  template <CodeForm kForm, std::size_t kInputs>
+  static void dot16(const Codes* codes, const std::int8_t* a, std::size_t stride,
+                    const std::int32_t* minus_sums, std::size_t sum_stride, Ints* out) {
+    for (std::size_t n = 0; n < kInputs; ++n) {
+      const int8x16_t x = vld1q_s8(a + n * stride);
+      const int32x4_t start = vdupq_n_s32(minus_sums[n * sum_stride] * code_bias(kForm));
+      for (int i = 0; i < 4; ++i) {
+        int32x4_t sum = vdotq_laneq_s32(start, codes[0].v[i], x, 0);
+        sum = vdotq_laneq_s32(sum, codes[1].v[i], x, 1);
+        sum = vdotq_laneq_s32(sum, codes[2].v[i], x, 2);
+        out[n].v[i] = vdotq_laneq_s32(sum, codes[3].v[i], x, 3);
+      }
     }
-    return acc;
   }
   static Floats to_float(const Ints& x) {
     return each([&](int i) { return vcvtq_f32_s32(x.v[i]); });

@@ -122,13 +122,18 @@ struct ScalarLanes {
     std::memcpy(out.v, p, sizeof out.v);
     return out;
   }
-  /// 64 bytes of nibbles: the low ones and the high ones.
-  static void load_nibbles(const std::byte* p, Codes& low, Codes& high) {
-    for (std::size_t i = 0; i < 64; ++i) {
-      const auto byte = std::to_integer<unsigned>(p[i]);
-      low.v[i] = static_cast<std::int8_t>(byte & 15U);
-      high.v[i] = static_cast<std::int8_t>(byte >> 4);
-    }
+  /// Of 64 bytes the low or the high nibbles.
+  static Codes low_nibbles(const std::byte* p) {
+    Codes out;
+    for (std::size_t i = 0; i < 64; ++i)
+      out.v[i] = static_cast<std::int8_t>(std::to_integer<unsigned>(p[i]) & 15U);
+    return out;
+  }
+  static Codes high_nibbles(const std::byte* p) {
+    Codes out;
+    for (std::size_t i = 0; i < 64; ++i)
+      out.v[i] = static_cast<std::int8_t>(std::to_integer<unsigned>(p[i]) >> 4);
+    return out;
   }
   static Codes look_up(const Values& values, const Codes& nibbles) {
     Codes out;
@@ -150,16 +155,19 @@ struct ScalarLanes {
         four[j].v[i] = static_cast<std::int8_t>(
             four[j].v[i] | (((std::to_integer<unsigned>(p[i]) >> (2 * j)) & 3U) << 4));
   }
-  /// For each of 16 rows the sum of 16 products of codes with activation codes, exactly.
-  /// `minus_sum` points to minus the sum of those: forms with a bias take it back with that.
-  template <CodeForm kForm>
-  static Ints dot16(const Codes* codes, const std::int8_t* a, const std::int32_t* minus_sum) {
-    Ints acc;
-    for (std::size_t row = 0; row < 16; ++row) {
-      acc.v[row] = code_bias(kForm) * *minus_sum;
-      for (std::size_t k = 0; k < 16; ++k) acc.v[row] += codes[k / 4].v[4 * row + k % 4] * a[k];
-    }
-    return acc;
+  /// For each of kInputs inputs and 16 rows the sum of 16 products of codes with activation codes,
+  /// exactly. Inputs lie `stride` apart; `minus_sums`, `sum_stride` apart, are minus the sums of
+  /// their codes: forms with a bias take it back with that.
+  template <CodeForm kForm, std::size_t kInputs>
+  static void dot16(const Codes* codes, const std::int8_t* a, std::size_t stride,
+                    const std::int32_t* minus_sums, std::size_t sum_stride, Ints* out) {
+    for (std::size_t n = 0; n < kInputs; ++n)
+      for (std::size_t row = 0; row < 16; ++row) {
+        std::int32_t sum = code_bias(kForm) * minus_sums[n * sum_stride];
+        for (std::size_t k = 0; k < 16; ++k)
+          sum += codes[k / 4].v[4 * row + k % 4] * a[n * stride + k];
+        out[n].v[row] = sum;
+      }
   }
   static Floats to_float(const Ints& a) {
     return each([&](std::size_t i) { return static_cast<float>(a.v[i]); });

@@ -196,7 +196,7 @@ std::vector<PanelLayout> panel_layouts() {
 TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
   std::mt19937 generator(7);
   constexpr std::size_t kRows = 37;
-  constexpr std::size_t kGroups = 11;
+  constexpr std::size_t kGroups = 43;
   for (PanelLayout layout : panel_layouts()) {
     for (auto& value : layout.values) value = static_cast<std::int8_t>(generator());
     layout.values[3] = -128;
@@ -228,7 +228,7 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
       }
     ASSERT_EQ(at, panels.data() + panels.size());
     w.panels = panels.data();
-    for (const std::size_t inputs : {1U, 2U, 5U, 19U}) {
+    for (const std::size_t inputs : {1U, 2U, 5U, 19U, 48U}) {
       const auto x = random_floats(inputs * kGroups * 32, 8);
       const InputRows rows(isa(), x, inputs);
       std::vector<float> mine(inputs * kRows);
