@@ -384,7 +384,8 @@ class MatmulAccess {
       if (product.matrix->packed_bytes() > 0 && !inputs.quantized) quantize(pool, inputs);
     }
     if (inputs.rows == 0 || units == 0) return;
-    const std::size_t tasks = pool.size() == 1 ? 1 : pieces(pool, units);
+    const std::size_t most = pieces(pool, units) * (inputs.rows > 16 ? 4 : 1);
+    const std::size_t tasks = pool.size() == 1 ? 1 : std::min(most, units);
     pool.run(tasks, [&](std::size_t task) {
       // The units of all products in a row; a task may take the end of one and the start of another.
       const std::size_t begin = units * task / tasks;

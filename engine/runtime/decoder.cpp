@@ -92,15 +92,22 @@ int Decoder::long_from() const {
   return from;
 }
 
-/// Waking the threads costs more than a few rows of element-wise work.
+/// Waking the threads costs more than a few rows of element-wise work. Threads take rows that stand
+/// together, so that they do not write the same cache lines.
 template <class Function>
 void Decoder::for_rows(std::size_t count, Function f) {
   constexpr std::size_t kFew = 4;
+  constexpr std::size_t kTogether = 32;
   if (count <= kFew) {
     for (std::size_t i = 0; i < count; ++i) f(i);
-  } else {
-    pool_->run(count, f);
+    return;
   }
+  const std::size_t together =
+      std::min(kTogether, (count + size_of(pool_->size()) - 1) / size_of(pool_->size()));
+  pool_->run((count + together - 1) / together, [&](std::size_t task) {
+    const std::size_t end = std::min(count, (task + 1) * together);
+    for (std::size_t i = task * together; i < end; ++i) f(i);
+  });
 }
 
 void Decoder::apply(std::initializer_list<Applied> all, Activations& in) {
@@ -216,11 +223,13 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
   const std::size_t kv_heads = size_of(spec_->kv_heads);
   const std::size_t group = size_of(spec_->heads) / kv_heads;
   const std::size_t threads = size_of(pool_->size());
-  // Few rows leave threads idle unless each head is a task of its own.
+  // Few rows leave threads idle unless each split of the keys is a task of its own or, where there
+  // is one split, each head.
   const bool few = rows() * kv_heads < 4 * threads;
-  const std::size_t heads = few ? 1 : std::min(group, kTileQueries);
+  const bool long_context =
+      std::ranges::any_of(rows_, [](const DecoderRow& row) { return row.position >= kKeySplit; });
+  const std::size_t heads = few && !long_context ? 1 : std::min(group, kTileQueries);
   const std::size_t most_rows = std::max<std::size_t>(1, kTileQueries / heads);
-  bool long_context = false;
   tiles_.clear();
   for (std::size_t row = 0; row < rows();) {
     std::size_t count = 1;
@@ -231,7 +240,6 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
       for (std::size_t first = 0; first < group; first += heads)
         tiles_.push_back(
             tile(layer, weights, row, count, h, first, std::min(heads, group - first)));
-    long_context |= tiles_.back().end_split() - tiles_.back().first_split() > 1;
     row += count;
   }
   if (few && long_context) return attend_in_splits();
