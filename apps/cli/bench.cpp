@@ -47,10 +47,11 @@ class PromptMaker {
   static Result<PromptMaker> create(TokenCodec& codec) {
     PromptMaker maker(codec);
     for (const char* word :
-         {" time", " year", " people", " way",   " day",  " man",    " thing", " woman",
-          " life", " child", " world",  " school", " state", " family", " student", " group",
-          " country", " problem", " hand", " part", " place", " case", " week", " company",
-          " system", " program", " question", " work", " number", " night", " point", " home"}) {
+         {" time",    " year",  " people",  " way",     " day",     " man",      " thing",
+          " woman",   " life",  " child",   " world",   " school",  " state",    " family",
+          " student", " group", " country", " problem", " hand",    " part",     " place",
+          " case",    " week",  " company", " system",  " program", " question", " work",
+          " number",  " night", " point",   " home"}) {
       const auto ids = codec.encode_text(word, {.add_special = false, .parse_special = false});
       if (!ids) return std::unexpected(ids.error());
       if (ids->size() == 1) maker.words_.emplace_back(word);
@@ -149,8 +150,8 @@ int run(const Options& options) {
   const double load_ms = milliseconds(Clock::now() - start);
   auto* codec = capability<TokenCodec>(**model);
   if (codec == nullptr)
-    return report({ErrorCode::unsupported, "the backend does not show its tokenizer",
-                   options.model.model});
+    return report(
+        {ErrorCode::unsupported, "the backend does not show its tokenizer", options.model.model});
   auto prompts = PromptMaker::create(*codec);
   if (!prompts) return report(prompts.error());
   const InterruptGuard interrupt;
@@ -166,13 +167,11 @@ int run(const Options& options) {
     aggregate.push_back(sample->aggregate_tps);
     first_token.push_back(sample->ttft_ms);
   }
-  const OutJson out = {{"prefill_tps", median(prefill)},
-                       {"decode_tps", median(decode)},
-                       {"aggregate_tps", median(aggregate)},
-                       {"load_ms", load_ms},
-                       {"ttft_ms", median(first_token)},
-                       {"peak_rss_bytes", platform::peak_resident_memory()},
-                       {"isa", engine::kernels().isa}};
+  const OutJson out = {
+      {"prefill_tps", median(prefill)},     {"decode_tps", median(decode)},
+      {"aggregate_tps", median(aggregate)}, {"load_ms", load_ms},
+      {"ttft_ms", median(first_token)},     {"peak_rss_bytes", platform::peak_resident_memory()},
+      {"isa", engine::kernels().isa}};
   if (options.json) {
     print_json(out);
   } else {
@@ -187,6 +186,7 @@ void add_bench(const Program& program) {
   auto* verb = program.app.add_subcommand(
       "bench", "measures prefill, decode, time to first token and memory; medians of the runs");
   auto options = std::make_shared<Options>();
+  options->model.draft = -1;  // guesses would measure the text
   add_model_flags(*verb, options->model);
   verb->add_option("--prompt", options->prompt, "tokens of the prompt")
       ->check(CLI::Range(1, 1 << 20))

@@ -36,6 +36,11 @@ void add_model_flags(CLI::App& verb, ModelFlags& flags) {
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}));
   verb.add_option("--adapter", flags.adapter, "a LoRA adapter to apply");
   verb.add_option("--memory-limit", flags.memory_limit, "what the model may take, e.g. 4GiB");
+  verb.add_option(
+          "--draft", flags.draft,
+          "tokens to guess from repetitions and verify at once; 0: where it pays, -1: never")
+      ->check(CLI::Range(-1, 64))
+      ->capture_default_str();
 }
 
 Result<LoadConfig> load_config(const ModelFlags& flags) {
@@ -45,6 +50,7 @@ Result<LoadConfig> load_config(const ModelFlags& flags) {
   config.threads = flags.threads;
   config.context_len = flags.context;
   config.parallel_slots = flags.slots;
+  config.draft_tokens = flags.draft;
   if (flags.kv_type == "f32") config.kv_type = KvType::f32;
   if (flags.kv_type == "f16") config.kv_type = KvType::f16;
   if (flags.kv_type == "bf16") config.kv_type = KvType::bf16;

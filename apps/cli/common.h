@@ -42,6 +42,7 @@ struct ModelFlags {
   int context = 0;
   int slots = 0;  ///< answers at once; set by verbs that run several
   std::string memory_limit;
+  int draft = 0;
 };
 void add_model_flags(CLI::App& verb, ModelFlags& flags);
 Result<LoadConfig> load_config(const ModelFlags& flags);

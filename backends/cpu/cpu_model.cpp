@@ -44,15 +44,14 @@ Status step(CpuState& state, std::span<Generation* const> generations,
   std::vector<Generation*> running;
   for (Generation* generation : generations) {
     if (generation->ended()) continue;
-    inputs.push_back(
-        {&generation->sequence(), generation->input(), engine::LogitsWanted::last, {}});
+    inputs.push_back({&generation->sequence(), generation->input(), generation->wanted(), {}});
     running.push_back(generation);
   }
   // Sampling a token may end a sequence, so it waits until the pass is over.
   std::vector<std::vector<float>> logits(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
-      logits[i].assign(row.begin(), row.end());
+      logits[i].insert(logits[i].end(), row.begin(), row.end());
     };
   if (Status ok = run(state, inputs, stop); !ok) return ok;
   for (std::size_t i = 0; i < running.size(); ++i) running[i]->take(logits[i]);
@@ -185,22 +184,23 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
       if (!encoded) return std::unexpected(at_prompt(std::move(encoded.error()), begin + i));
       ids[i] = std::move(*encoded);
       metrics.prompt_tokens += ids[i].size();
-      auto sequence = state.engine->new_sequence();
+      auto sequence = state.engine->new_sequence(ids[i]);
       if (!sequence) return std::unexpected(std::move(sequence.error()));
       sequences[i] = std::move(*sequence);
+      const auto cached = static_cast<std::size_t>(sequences[i]->length());
+      metrics.cached_tokens += cached;
       ClassifyResult& result = out[begin + i];
-      inputs.push_back({sequences[i].get(), ids[i], engine::LogitsWanted::last,
-                        [&](std::size_t, std::span<const float> logits) {
-                          result.token.id = static_cast<TokenId>(std::ranges::max_element(logits) -
-                                                                 logits.begin());
-                          result.token.logprob =
-                              static_cast<float>(engine::log_probability(logits, result.token.id));
-                          if (config.logprobs > 0)
-                            result.token.top_logprobs =
-                                engine::top_logprobs(logits, config.logprobs);
-                          if (config.return_logits)
-                            result.logits.assign(logits.begin(), logits.end());
-                        }});
+      inputs.push_back(
+          {sequences[i].get(), std::span(ids[i]).subspan(cached), engine::LogitsWanted::last,
+           [&](std::size_t, std::span<const float> logits) {
+             result.token.id =
+                 static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
+             result.token.logprob =
+                 static_cast<float>(engine::log_probability(logits, result.token.id));
+             if (config.logprobs > 0)
+               result.token.top_logprobs = engine::top_logprobs(logits, config.logprobs);
+             if (config.return_logits) result.logits.assign(logits.begin(), logits.end());
+           }});
     }
     if (Status ok = run(state, inputs, either.token()); !ok)
       return std::unexpected(std::move(ok.error()));
@@ -236,6 +236,7 @@ Result<std::vector<BatchResult>> CpuModel::batch_generate(std::span<const std::s
     out[i].finish_reason = generation.finish_reason();
     const GenerateMetrics own = generation.metrics();
     total.prompt_tokens += own.prompt_tokens;
+    total.cached_tokens += own.cached_tokens;
     total.generated_tokens += own.generated_tokens;
     total.total_duration = std::max(total.total_duration, own.total_duration);
     total.prefill_duration = std::max(total.prefill_duration, own.prefill_duration);

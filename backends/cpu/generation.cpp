@@ -5,6 +5,11 @@
 #include "platform/system.h"
 
 namespace inference::backends {
+namespace {
+
+constexpr int kDraftTokens = 8;
+
+}  // namespace
 
 Status check_generate_config(const CpuState& state, const GenerateConfig& config, bool chat) {
   const int vocab = state.engine->info().vocab_size;
@@ -44,7 +49,7 @@ Result<std::unique_ptr<Generation>> Generation::create(std::shared_ptr<CpuState>
                                                        const GenerateConfig& config) {
   auto sampler = engine::Sampler::create(config, state->engine->info().vocab_size);
   if (!sampler) return std::unexpected(std::move(sampler.error()));
-  auto sequence = state->engine->new_sequence();
+  auto sequence = state->engine->new_sequence(prompt);
   if (!sequence) return std::unexpected(std::move(sequence.error()));
   return std::unique_ptr<Generation>(new Generation(std::move(state), std::move(prompt), config,
                                                     std::move(*sampler), std::move(*sequence)));
@@ -56,12 +61,22 @@ Generation::Generation(std::shared_ptr<CpuState> state, std::vector<TokenId> pro
     : state_(std::move(state)),
       config_(config),
       prompt_(std::move(prompt)),
-      input_(prompt_),
+      cached_(static_cast<std::size_t>(sequence->length())),
+      input_(prompt_.begin() + sequence->length(), prompt_.end()),
+      drafts_(state_->draft_tokens < 0    ? 0
+              : state_->draft_tokens == 0 ? kDraftTokens
+                                          : state_->draft_tokens,
+              state_->draft_tokens > 0),
       sampler_(std::move(sampler)),
       sequence_(std::move(sequence)),
       decoder_(*state_->tokenizer, false),
       stops_(config.stop) {
+  ++state_->answers;
   if (config_.max_tokens == 0) finish(FinishReason::length);
+}
+
+Generation::~Generation() {
+  --state_->answers;
 }
 
 bool Generation::is_end(TokenId id) const {
@@ -85,8 +100,39 @@ void Generation::fail_with(Error error) {
   finish(cancelled ? FinishReason::cancelled : FinishReason::error);
 }
 
+/// Each guess that turns out to be the token makes the next row's logits valid.
 void Generation::take(std::span<const float> logits) {
   if (!prefilled_) prefilled_ = Clock::now();
+  const std::size_t rows = drafted_ + 1;
+  const std::size_t vocab = logits.size() / rows;
+  std::size_t right = 0;
+  for (std::size_t row = 0; row < rows && !ended(); ++row) {
+    take_row(logits.subspan(row * vocab, vocab));
+    if (row + 1 == rows || ended() || answer_.back() != input_[input_.size() - drafted_ + row])
+      break;
+    ++right;
+  }
+  drafts_.learn(drafted_, right);
+  if (!ended()) prepare_input();
+}
+
+void Generation::prepare_input() {
+  // What was stored for wrong guesses goes.
+  const auto length = static_cast<int>(prompt_.size() + answer_.size()) - 1;
+  sequence_->truncate(length);
+  input_.assign(1, answer_.back());
+  // A pass for many answers is busy with them; guesses would cost what they win.
+  constexpr int kFewAnswers = 2;
+  const bool forced = state_->draft_tokens > 0;
+  const int room = std::min(config_.max_tokens - static_cast<int>(answer_.size()) - 1,
+                            sequence_->capacity() - length - 1);
+  std::vector<TokenId> draft;
+  if (forced || state_->answers <= kFewAnswers) draft = drafts_.propose(prompt_, answer_, room);
+  drafted_ = draft.size();
+  input_.insert(input_.end(), draft.begin(), draft.end());
+}
+
+void Generation::take_row(std::span<const float> logits) {
   Token token;
   if (config_.logprobs > 0) token.top_logprobs = engine::top_logprobs(logits, config_.logprobs);
   scratch_.assign(logits.begin(), logits.end());
@@ -102,10 +148,10 @@ void Generation::take(std::span<const float> logits) {
   if (!text) return fail_with(text.error());
   token.text = stops_.push(*text);
   ready_.push_back(std::move(token));
-  input_.assign(1, *id);
   if (stops_.stopped()) return finish(FinishReason::stop);
   if (static_cast<int>(answer_.size()) >= config_.max_tokens) return finish(FinishReason::length);
-  if (sequence_->length() >= sequence_->capacity()) return finish(FinishReason::length);
+  if (static_cast<int>(prompt_.size() + answer_.size()) > sequence_->capacity())
+    return finish(FinishReason::length);
 }
 
 std::optional<Token> Generation::pop() {
@@ -121,6 +167,7 @@ std::optional<Token> Generation::pop() {
 GenerateMetrics Generation::metrics() const {
   GenerateMetrics out;
   out.prompt_tokens = prompt_.size();
+  out.cached_tokens = cached_;
   out.generated_tokens = answer_.size();
   const Clock::time_point prefilled = prefilled_.value_or(last_);
   out.prefill_duration = prefilled - start_;
@@ -132,7 +179,7 @@ GenerateMetrics Generation::metrics() const {
   };
   if (prefilled_)
     out.prefill_tokens_per_second =
-        per_second(static_cast<double>(prompt_.size()), out.prefill_duration);
+        per_second(static_cast<double>(prompt_.size() - cached_), out.prefill_duration);
   // The first token comes out of the prefill.
   if (answer_.size() > 1)
     out.decode_tokens_per_second =

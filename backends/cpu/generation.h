@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "backends/cpu/draft.h"
 #include "backends/cpu/state.h"
 #include "backends/cpu/stop_filter.h"
 #include "engine/runtime/sampler.h"
@@ -27,9 +28,18 @@ class Generation {
                                                     const GenerateConfig& config);
 
   engine::Sequence& sequence() { return *sequence_; }
-  /// Tokens of the next pass: the prompt, then the last token each time.
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  /// Tokens of the next pass: the prompt, then the last token each time and perhaps guesses of what
+  /// follows it.
   std::span<const TokenId> input() const { return input_; }
-  /// Takes the logits after that pass.
+  /// Of which of them the logits are needed.
+  engine::LogitsWanted wanted() const {
+    return drafted_ > 0 ? engine::LogitsWanted::all : engine::LogitsWanted::last;
+  }
+  /// Takes the logits that were wanted, [rows][vocabulary].
   void take(std::span<const float> logits);
   /// Ends it with an error (cancelled becomes that reason).
   void fail_with(Error error);
@@ -49,13 +59,18 @@ class Generation {
              const GenerateConfig& config, engine::Sampler sampler,
              std::unique_ptr<engine::Sequence> sequence);
   bool is_end(TokenId id) const;
+  void take_row(std::span<const float> logits);
+  void prepare_input();
   void finish(FinishReason reason);
 
   std::shared_ptr<CpuState> state_;
   GenerateConfig config_;
   std::vector<TokenId> prompt_;
+  std::size_t cached_;  // tokens of the prompt that did not have to be computed
   std::vector<TokenId> answer_;
   std::vector<TokenId> input_;
+  std::size_t drafted_ = 0;  // guesses at the end of input_
+  DraftMaker drafts_;
   engine::Sampler sampler_;
   std::unique_ptr<engine::Sequence> sequence_;
   model::StreamDecoder decoder_;

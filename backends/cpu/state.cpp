@@ -28,6 +28,12 @@ Status check_config(const LoadConfig& config) {
                 "parallel_slots is " + std::to_string(config.parallel_slots) +
                     ", allowed are 0 to " + std::to_string(kMostSlots),
                 "parallel_slots");
+  constexpr int kMostDraftTokens = 64;
+  if (config.draft_tokens < -1 || config.draft_tokens > kMostDraftTokens)
+    return fail(ErrorCode::invalid_argument,
+                "draft_tokens is " + std::to_string(config.draft_tokens) + ", allowed are -1 to " +
+                    std::to_string(kMostDraftTokens),
+                "draft_tokens");
   return {};
 }
 
@@ -114,6 +120,7 @@ Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const Load
   auto engine = engine::Engine::load(path, options);
   if (!engine) return std::unexpected(std::move(engine.error()));
   state->engine = std::move(*engine);
+  state->draft_tokens = config.draft_tokens;
   if (config.parallel_slots > 0) state->batch = static_cast<std::size_t>(config.parallel_slots);
   if (auto ok = load_text(*state); !ok) return std::unexpected(ok.error());
   return state;

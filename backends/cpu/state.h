@@ -22,6 +22,8 @@ struct CpuState {
   model::ChatFormat chat;
   std::vector<TokenId> end_tokens;  ///< sorted
   std::size_t batch = 8;            ///< sequences in one pass at most
+  int draft_tokens = 0;             ///< LoadConfig::draft_tokens
+  std::atomic<int> answers{0};      ///< being made
   std::atomic<bool> closed{false};
   std::stop_source closing;
 

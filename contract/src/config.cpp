@@ -112,6 +112,9 @@ LoadOption with_kv_type(KvType type) {
 LoadOption with_memory_limit(std::uint64_t bytes) {
   return set(&LoadConfig::memory_limit, bytes);
 }
+LoadOption with_draft_tokens(int count) {
+  return set(&LoadConfig::draft_tokens, count);
+}
 LoadOption with_progress(std::function<void(double)> callback) {
   return set(&LoadConfig::on_progress, std::move(callback));
 }

@@ -1,44 +1,27 @@
 #include "engine/runtime/engine.h"
 
 #include <algorithm>
-#include <mutex>
 #include <new>
 #include <optional>
 
 #include "engine/kernels/kernels.h"
 #include "engine/quant/quant.h"
 #include "engine/runtime/decoder.h"
+#include "engine/runtime/prefix_cache.h"
+#include "engine/runtime/scheduler.h"
+#include "engine/runtime/sequence_impl.h"
 #include "model/formats/checked.h"
 #include "platform/system.h"
 
 namespace inference::engine {
 namespace {
 
+/// Sequences in one pass when the caller does not say.
+constexpr int kDefaultSlots = 32;
+
 std::string mebibytes(std::uint64_t bytes) {
   return std::to_string((bytes + (1U << 19)) >> 20) + " MiB";
 }
-
-class SequenceImpl final : public Sequence {
- public:
-  SequenceImpl(const KvShape& shape, std::shared_ptr<KvPool> pool, int capacity)
-      : cache(shape, std::move(pool)), capacity_(capacity) {}
-
-  int length() const override { return static_cast<int>(ids.size()); }
-  int capacity() const override { return capacity_; }
-  std::span<const TokenId> tokens() const override { return ids; }
-  void truncate(int length) override {
-    if (length >= this->length()) return;
-    ids.resize(static_cast<std::size_t>(std::max(0, length)));
-    cache.shrink(this->length());
-  }
-
-  std::vector<TokenId> ids;
-  KvCache cache;
-  bool long_positions = false;  ///< the stored keys were rotated for a long sequence
-
- private:
-  int capacity_;
-};
 
 Result<KvFormat> kv_format(KvType wanted, const ModelSpec& spec) {
   switch (wanted) {
@@ -155,7 +138,17 @@ class EngineImpl final : public Engine {
     if (!decoder) return std::unexpected(std::move(decoder.error()));
     decoder_.emplace(std::move(*decoder));
     const KvShape shape = kv_shape(file_.spec, plan_.kv_format);
-    kv_ = std::make_shared<KvPool>(shape, kv_budget(options.memory_limit));
+    kv_ = KvPool::create(shape, kv_budget(options.memory_limit));
+    // Old pages may take what the plan gives to sequences. Keys that depend on the sequence's
+    // length are not kept.
+    const std::uint64_t planned =
+        plan_.memory.kv_cache * static_cast<std::uint64_t>(plan_.memory.sequences);
+    if (decoder_->long_from() == 0)
+      prefixes_ = std::make_shared<PrefixCache>(planned / kv_->page_bytes());
+    const int slots = options.max_sequences > 0 ? options.max_sequences : kDefaultSlots;
+    scheduler_ = std::make_unique<Scheduler>(*decoder_, static_cast<std::size_t>(slots), [this] {
+      return prefixes_ != nullptr && prefixes_->evict_one();
+    });
     fill_info();
     return {};
   }
@@ -169,27 +162,27 @@ class EngineImpl final : public Engine {
   std::uint64_t kv_bytes_in_use() const override { return kv_->bytes_in_use(); }
 
   Result<std::unique_ptr<Sequence>> new_sequence() override {
-    return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_format), kv_, plan_.context);
+    return std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_format), kv_, plan_.context,
+                                          nullptr);
+  }
+  Result<std::unique_ptr<Sequence>> new_sequence(std::span<const TokenId> prompt) override {
+    auto out = std::make_unique<SequenceImpl>(kv_shape(file_.spec, plan_.kv_format), kv_,
+                                              plan_.context, prefixes_);
+    out->begin(prompt);
+    return out;
   }
 
   Status forward(std::span<SequenceInput> inputs, std::stop_token stop,
                  AttentionObserver* observer) override {
     if (auto ok = check(inputs); !ok) return ok;
-    const std::lock_guard lock(mutex_);
     try {
-      for (const SequenceInput& input : inputs)
-        if (auto ok = settle_positions(input, stop); !ok) return ok;
-      return run(inputs, stop, observer);
+      return scheduler_->run(inputs, stop, observer);
     } catch (const std::bad_alloc&) {
       return fail(ErrorCode::out_of_memory, "no memory left for a forward pass", file_.spec.source);
     }
   }
 
  private:
-  static SequenceImpl& impl(const SequenceInput& input) {
-    return static_cast<SequenceImpl&>(*input.sequence);
-  }
-
   /// Beyond the sequences of the plan, pages may take what is left of the limit.
   std::uint64_t kv_budget(std::uint64_t asked_limit) const {
     const MemoryPlan& m = plan_.memory;
@@ -233,91 +226,15 @@ class EngineImpl final : public Engine {
     return {};
   }
 
-  /// Frequencies may depend on whether the sequence is long (LongRoPE). When a sequence crosses the
-  /// border, the keys that are stored are computed anew, as the reference would.
-  Status settle_positions(const SequenceInput& input, const std::stop_token& stop) {
-    const int from = decoder_->long_from();
-    if (from == 0) return {};
-    SequenceImpl& sequence = impl(input);
-    const bool now_long = sequence.length() + static_cast<int>(input.tokens.size()) > from;
-    if (sequence.length() == 0 || sequence.long_positions == now_long) {
-      sequence.long_positions = now_long;
-      return {};
-    }
-    const std::vector<TokenId> ids = std::move(sequence.ids);
-    sequence.ids.clear();
-    sequence.long_positions = now_long;
-    SequenceInput again[] = {{&sequence, ids, LogitsWanted::none, {}}};
-    return run(again, stop, nullptr);
-  }
-
-  struct Part {
-    std::size_t input;
-    std::size_t begin;  ///< token of that input
-    std::size_t count;
-  };
-
-  Status run(std::span<SequenceInput> inputs, const std::stop_token& stop,
-             AttentionObserver* observer) {
-    std::vector<Part> parts;
-    std::size_t filled = 0;
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      for (std::size_t begin = 0; begin < inputs[i].tokens.size();) {
-        const std::size_t count = std::min(kSliceRows - filled, inputs[i].tokens.size() - begin);
-        parts.push_back({i, begin, count});
-        begin += count;
-        filled += count;
-        if (filled < kSliceRows) continue;
-        if (auto ok = slice(inputs, parts, stop, observer); !ok) return ok;
-        parts.clear();
-        filled = 0;
-      }
-    return parts.empty() ? Status{} : slice(inputs, parts, stop, observer);
-  }
-
-  Status slice(std::span<SequenceInput> inputs, std::span<const Part> parts,
-               const std::stop_token& stop, AttentionObserver* observer) {
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
-    std::vector<DecoderRow> rows;
-    std::vector<std::pair<std::size_t, std::size_t>> origin;  // row -> input, token
-    for (const Part& part : parts) {
-      SequenceInput& input = inputs[part.input];
-      SequenceImpl& sequence = impl(input);
-      const int start = sequence.length();
-      if (auto ok = sequence.cache.reserve(start + static_cast<int>(part.count)); !ok) return ok;
-      for (std::size_t i = 0; i < part.count; ++i) {
-        const std::size_t token = part.begin + i;
-        const bool last = token + 1 == input.tokens.size();
-        rows.push_back(
-            {input.tokens[token], start + static_cast<int>(i), &sequence.cache,
-             sequence.long_positions,
-             input.wanted == LogitsWanted::all || (input.wanted == LogitsWanted::last && last)});
-        origin.emplace_back(part.input, token);
-      }
-    }
-    decoder_->run(
-        rows,
-        [&](std::size_t row, std::span<const float> logits) {
-          const auto [input, token] = origin[row];
-          if (inputs[input].sink) inputs[input].sink(token, logits);
-        },
-        observer);
-    for (const Part& part : parts) {
-      const auto tokens = inputs[part.input].tokens.subspan(part.begin, part.count);
-      auto& ids = impl(inputs[part.input]).ids;
-      ids.insert(ids.end(), tokens.begin(), tokens.end());
-    }
-    return {};
-  }
-
   ModelFile file_;
   Plan plan_;
   ThreadPool pool_;
   Weights weights_;
   std::optional<Decoder> decoder_;
   std::shared_ptr<KvPool> kv_;
+  std::shared_ptr<PrefixCache> prefixes_;
+  std::unique_ptr<Scheduler> scheduler_;
   ModelInfo info_;
-  std::mutex mutex_;
 };
 
 }  // namespace

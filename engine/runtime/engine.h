@@ -20,9 +20,10 @@
 namespace inference::engine {
 
 struct EngineOptions {
-  int context_len = 0;                 ///< tokens per sequence; 0: the model's own
-  int threads = 0;                     ///< 0: one per available core
-  int max_sequences = 0;               ///< sequences alive at once that the plan counts; 0: 8
+  int context_len = 0;  ///< tokens per sequence; 0: the model's own
+  int threads = 0;      ///< 0: one per available core
+  int max_sequences =
+      0;  ///< sequences at once: the plan counts them, a pass takes no more; 0: 1 in the plan
   KvType kv_type = KvType::automatic;  ///< automatic: f16
   std::uint64_t memory_limit = 0;      ///< bytes; 0: what the machine has
   std::function<void(double)> on_progress = {};
@@ -53,7 +54,8 @@ class Sequence {
 };
 
 /// Gets logits [vocab] of one position: `row` counts the tokens of that input. The span is valid
-/// during the call only. Called in ascending order of rows, on the thread that called forward().
+/// during the call only. Called in ascending order of rows while the caller of forward() waits,
+/// perhaps on another caller's thread.
 using LogitsSink = std::function<void(std::size_t row, std::span<const float> logits)>;
 
 enum class LogitsWanted : std::uint8_t { none, last, all };
@@ -76,7 +78,8 @@ class AttentionObserver {
                             std::span<const float> queries) = 0;
 };
 
-/// Threads: forward() calls are serialised inside; the rest is safe from any thread.
+/// Threads: every method may be called from several threads. Passes of callers that come at the
+/// same time are run as one (scheduler.h).
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -96,7 +99,11 @@ class Engine {
   /// Bytes of KV pages in use now, of all sequences.
   virtual std::uint64_t kv_bytes_in_use() const = 0;
 
+  /// A sequence of its own.
   virtual Result<std::unique_ptr<Sequence>> new_sequence() = 0;
+  /// A sequence that starts with as much of `prompt` (all but its last token at most) as other
+  /// sequences made this way have left; length() says how much. The bits are the same.
+  virtual Result<std::unique_ptr<Sequence>> new_sequence(std::span<const TokenId> prompt) = 0;
 
   /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are
   /// sliced inside; between slices a requested stop ends the pass with `cancelled`, each sequence

@@ -1,4 +1,4 @@
-// Keys and values of sequences, in pages.
+// Keys and values of sequences, in pages that sequences may share.
 #pragma once
 
 #include <cstddef>
@@ -29,26 +29,30 @@ class KvPage {
  public:
   explicit KvPage(std::size_t bytes) : bytes_(new std::byte[bytes]) {}
   std::byte* data() { return bytes_.get(); }
-  const std::byte* data() const { return bytes_.get(); }
 
  private:
   std::unique_ptr<std::byte[]> bytes_;
 };
 
-/// Hands out pages up to a limit and takes them back. Thread-safe. Pages are kept for reuse.
-class KvPool {
+/// Goes back to its pool with its last owner.
+using SharedPage = std::shared_ptr<KvPage>;
+
+/// Hands out pages up to a limit. Thread-safe. Pages are kept for reuse.
+class KvPool : public std::enable_shared_from_this<KvPool> {
  public:
-  KvPool(const KvShape& shape, std::uint64_t max_bytes);
+  static std::shared_ptr<KvPool> create(const KvShape& shape, std::uint64_t max_bytes);
 
   std::size_t page_bytes() const { return page_bytes_; }
   /// out_of_memory with both numbers when the limit is reached.
-  Result<std::unique_ptr<KvPage>> take();
-  void give_back(std::vector<std::unique_ptr<KvPage>> pages);
+  Result<SharedPage> take();
   std::uint64_t bytes_in_use() const;
 
   static std::size_t page_bytes(const KvShape& shape);
 
  private:
+  KvPool(const KvShape& shape, std::uint64_t max_bytes);
+  void give_back(std::unique_ptr<KvPage> page);
+
   std::size_t page_bytes_;
   std::uint64_t max_bytes_;
   mutable std::mutex mutex_;
@@ -56,18 +60,21 @@ class KvPool {
   std::vector<std::unique_ptr<KvPage>> free_;
 };
 
-/// The keys and values of one sequence.
+/// The keys and values of one sequence. Used by one thread at a time.
 class KvCache {
  public:
   KvCache(const KvShape& shape, std::shared_ptr<KvPool> pool);
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
-  ~KvCache();
 
-  /// Makes room for `tokens` tokens in all.
-  Status reserve(int tokens);
+  /// Makes room for `tokens` tokens in all, of which those from `length` on will be written: a page
+  /// that others share is copied before.
+  Status reserve(int length, int tokens);
   /// Gives back pages behind `tokens`.
   void shrink(int tokens);
+  /// Begins with pages that others hold too.
+  void adopt(std::vector<SharedPage> pages);
+  const SharedPage& page(std::size_t index) const { return pages_[index]; }
 
   /// Where a head's keys and values stand.
   HeadPages head(int layer, int kv_head) const {
@@ -85,7 +92,7 @@ class KvCache {
 
   KvShape shape_;
   std::shared_ptr<KvPool> pool_;
-  std::vector<std::unique_ptr<KvPage>> pages_;
+  std::vector<SharedPage> pages_;
   std::vector<std::byte*> data_;  // of the pages
 };
 

@@ -72,6 +72,9 @@ struct LoadConfig {
   int threads = 0;  ///< compute threads; 0: one per available core
   KvType kv_type = KvType::automatic;
   std::uint64_t memory_limit = 0;  ///< bytes the model may take; 0: what the machine has
+  /// Tokens to guess per step from what the text repeats, and to verify in one pass: the same
+  /// answer, sooner. 0: the backend's choice, -1: none, n: n whether it pays or not.
+  int draft_tokens = 0;
   /// Called on the loading thread with a fraction 0..1 that never falls; must not throw.
   std::function<void(double fraction)> on_progress = {};
 };
@@ -112,6 +115,7 @@ LoadOption with_adapter(std::string path);
 LoadOption with_threads(int threads);
 LoadOption with_kv_type(KvType type);
 LoadOption with_memory_limit(std::uint64_t bytes);
+LoadOption with_draft_tokens(int count);
 LoadOption with_progress(std::function<void(double)> callback);
 
 }  // namespace inference
