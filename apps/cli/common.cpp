@@ -33,7 +33,7 @@ void add_model_flags(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--context", flags.context, "tokens of context; 0: the model's own")
       ->check(CLI::NonNegativeNumber);
   verb.add_option("--kv-type", flags.kv_type, "how keys and values are stored")
-      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}));
+      ->check(CLI::IsMember(kv_type_names()));
   verb.add_option("--adapter", flags.adapter, "a LoRA adapter to apply");
   verb.add_option("--memory-limit", flags.memory_limit, "what the model may take, e.g. 4GiB");
   verb.add_option(
@@ -41,6 +41,18 @@ void add_model_flags(CLI::App& verb, ModelFlags& flags) {
           "tokens to guess from repetitions and verify at once; 0: where it pays, -1: never")
       ->check(CLI::Range(-1, 64))
       ->capture_default_str();
+}
+
+std::vector<std::string> kv_type_names() {
+  return {"auto", "f32", "f16", "bf16", "q8_0"};
+}
+
+KvType kv_type_named(const std::string& name) {
+  if (name == "f32") return KvType::f32;
+  if (name == "f16") return KvType::f16;
+  if (name == "bf16") return KvType::bf16;
+  if (name == "q8_0") return KvType::q8_0;
+  return KvType::automatic;
 }
 
 Result<LoadConfig> load_config(const ModelFlags& flags) {
@@ -51,10 +63,7 @@ Result<LoadConfig> load_config(const ModelFlags& flags) {
   config.context_len = flags.context;
   config.parallel_slots = flags.slots;
   config.draft_tokens = flags.draft;
-  if (flags.kv_type == "f32") config.kv_type = KvType::f32;
-  if (flags.kv_type == "f16") config.kv_type = KvType::f16;
-  if (flags.kv_type == "bf16") config.kv_type = KvType::bf16;
-  if (flags.kv_type == "q8_0") config.kv_type = KvType::q8_0;
+  config.kv_type = kv_type_named(flags.kv_type);
   if (!flags.memory_limit.empty()) {
     const auto bytes = parse_bytes(flags.memory_limit);
     if (!bytes) return std::unexpected(bytes.error());

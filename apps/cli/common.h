@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "inference/inference.h"
 
@@ -48,6 +49,10 @@ void add_model_flags(CLI::App& verb, ModelFlags& flags);
 Result<LoadConfig> load_config(const ModelFlags& flags);
 /// Loads with a progress bar on a terminal. The model's name may be one that `models` lists.
 Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags);
+
+/// What --kv-type takes.
+std::vector<std::string> kv_type_names();
+KvType kv_type_named(const std::string& name);
 
 /// A path as it is, or the path of the model that `models` lists under that name.
 Result<std::string> resolve_model(const std::string& name);

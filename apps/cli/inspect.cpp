@@ -18,6 +18,7 @@ struct Options {
   std::string out;
   int context = 0;
   int slots = 0;
+  std::string kv_type = "auto";
   bool json = false;
 };
 
@@ -90,6 +91,7 @@ OutJson plan_json(const engine::MemoryPlan& plan) {
           {"kv_cache_bytes", plan.kv_cache},
           {"sequences", plan.sequences},
           {"scratch_bytes", plan.scratch},
+          {"program_bytes", plan.program},
           {"total_bytes", plan.total()}};
 }
 
@@ -102,6 +104,7 @@ int run(const Options& options) {
   engine::EngineOptions engine_options;
   engine_options.context_len = options.context;
   engine_options.max_sequences = options.slots;
+  engine_options.kv_type = kv_type_named(options.kv_type);
   const auto plan = engine::Engine::plan(*path, engine_options);
   OutJson out = {{"path", *path},
                  {"format", file->format},
@@ -133,7 +136,8 @@ int run(const Options& options) {
     std::cout << "  weights  " << show_bytes(plan->weights_mapped + plan->weights_packed) << " ("
               << show_bytes(plan->weights_packed) << " repacked)\n  KV cache " << plan->sequences
               << " x " << show_bytes(plan->kv_cache) << "\n  scratch  " << show_bytes(plan->scratch)
-              << "\n  total    " << show_bytes(plan->total()) << "\n";
+              << "\n  program  " << show_bytes(plan->program) << " with the tokenizer\n  total    "
+              << show_bytes(plan->total()) << "\n";
   } else {
     std::cout << "  " << plan.error().to_string() << "\n";
   }
@@ -153,6 +157,9 @@ void add_inspect(const Program& program) {
       ->needs(tensor);
   verb->add_option("--context", options->context, "plan for this many tokens")
       ->check(CLI::NonNegativeNumber);
+  verb->add_option("--kv-type", options->kv_type, "plan for keys and values stored like this")
+      ->check(CLI::IsMember(kv_type_names()))
+      ->capture_default_str();
   verb->add_option("--slots", options->slots, "plan for this many sequences at once")
       ->check(CLI::NonNegativeNumber);
   verb->add_flag("--json", options->json, "as a JSON object");

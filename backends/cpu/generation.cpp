@@ -186,8 +186,7 @@ GenerateMetrics Generation::metrics() const {
         per_second(static_cast<double>(answer_.size() - 1), out.decode_duration);
   out.peak_memory_bytes = platform::peak_resident_memory();
   const engine::MemoryPlan& plan = state_->engine->memory_plan();
-  out.active_memory_bytes =
-      plan.weights_mapped + plan.weights_packed + plan.scratch + state_->engine->kv_bytes_in_use();
+  out.active_memory_bytes = plan.fixed() + state_->engine->kv_bytes_in_use();
   return out;
 }
 

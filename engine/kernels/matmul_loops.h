@@ -176,8 +176,7 @@ struct MatmulLoops {
           const F scale = load_factor<kScale>(factors + half * kLayout.factor_bytes(), base);
 #pragma GCC unroll 16
           for (std::size_t i = 0; i < kInputs; ++i)
-            acc[i] = V::fma(scale,
-                            V::mul(V::set1(d[i * d_stride + half]), V::to_float(sums[i])),
+            acc[i] = V::fma(scale, V::mul(V::set1(d[i * d_stride + half]), V::to_float(sums[i])),
                             acc[i]);
         }
       }
@@ -191,8 +190,8 @@ struct MatmulLoops {
 
   /// Adds the offsets' share, summed on its own.
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, std::size_t kInputs>
-  static void add_offsets(const QuantizedWeights& w, const std::byte* panel,
-                          const QuantizedRows& x, std::size_t first, F* acc) {
+  static void add_offsets(const QuantizedWeights& w, const std::byte* panel, const QuantizedRows& x,
+                          std::size_t first, F* acc) {
     constexpr PanelLayout kLayout = {kCodes, kScale, kScales, true, {}};
     F share[kInputs];
 #pragma GCC unroll 16
@@ -239,12 +238,47 @@ struct MatmulLoops {
     }
   }
 
+  /// Panel p of weights that stand in their file as rows.
+  static void make_panel(const QuantizedWeights& w, std::size_t p, std::byte* panel) {
+    const std::byte* row[kPanelRows];
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      const std::size_t at = p * kPanelRows + r;
+      row[r] = w.in_place + (at < w.rows ? at : w.rows - 1) * w.groups * kRowGroupBytes;
+    }
+    // Sixteen short streams are more than the processor foresees: the next panels' rows are asked
+    // for in time, some lines per group.
+    constexpr std::size_t kAhead = 1;
+    constexpr std::size_t kLine = 64;
+    const std::byte* next = row[0] + kAhead * kPanelRows * w.groups * kRowGroupBytes;
+    const std::byte* end = w.in_place + w.rows * w.groups * kRowGroupBytes;
+    for (std::size_t g = 0; g < w.groups; ++g, panel += 512 + 2 * kPanelRows) {
+      for (std::size_t line = 0; line < kPanelRows * kRowGroupBytes && next < end; line += kLine) {
+        __builtin_prefetch(next);
+        next += kLine;
+      }
+      const std::byte* codes[kPanelRows];
+      for (std::size_t r = 0; r < kPanelRows; ++r) {
+        const std::byte* group = row[r] + g * kRowGroupBytes;
+        __builtin_memcpy(panel + 512 + 2 * r, group, 2);
+        codes[r] = group + 2;
+      }
+      V::transpose_codes(codes, panel);
+    }
+  }
+
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset>
   static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
                      const QuantizedRows& x, float* y, std::size_t y_stride) {
     const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
+    constexpr bool kMayStand = kCodes == CodeForm::bytes && kScale == ScaleForm::half;
+    alignas(64) std::byte made[kMayStand ? kMaxRowGroups * (512 + 2 * kPanelRows) : 1];
     for (std::size_t p = begin; p < end; ++p) {
       const std::byte* panel = w.panels + p * panel_bytes;
+      if constexpr (kMayStand)
+        if (w.in_place != nullptr && p >= w.packed) {
+          make_panel(w, p, made);
+          panel = made;
+        }
       const std::size_t left = w.rows - p * kPanelRows;
       const std::size_t rows = left < kPanelRows ? left : kPanelRows;
       float* out = y + p * kPanelRows;

@@ -2,11 +2,11 @@
 //
 // Weights stand in panels of 16 rows. A panel holds, for each 32 columns ("group"):
 //   codes    256 bytes of nibbles: byte [j][row][i] = column 4j+i | column 16+4j+i << 4
-//            then, for five or six bits, the bits above them: 64 bytes, bit 4 row + i of 64-bit word
-//            j' belongs to columns 4j'+i (j' = 0..7); or 128 bytes, byte [h][row][i] holds the bit
-//            pairs of columns 16h+4j+i in bits 2j, 2j+1;
-//            or 512 bytes: byte [j][row][i] = code of column 4j+i.
-//            (j: fours of columns, row: 0..15, i: 0..3), so that 64 bytes feed 16 rows at once;
+//            then, for five or six bits, the bits above them: 64 bytes, bit 4 row + i of 64-bit
+//            word j' belongs to columns 4j'+i (j' = 0..7); or 128 bytes, byte [h][row][i] holds the
+//            bit pairs of columns 16h+4j+i in bits 2j, 2j+1; or 512 bytes: byte [j][row][i] = code
+//            of column 4j+i. (j: fours of columns, row: 0..15, i: 0..3), so that 64 bytes feed 16
+//            rows at once;
 //   scales   16 of them, as the form says, for the group or for each half of 16 columns;
 //   offsets  likewise, if the type has them.
 // Rows behind the last one are zero. So a panel is hardly larger than the rows in their file.
@@ -75,9 +75,7 @@ struct PanelLayout {
 
   constexpr std::size_t factors() const { return scales * (has_offset ? 2 : 1); }
   constexpr std::size_t factor_bytes() const {
-    return kPanelRows * (scale_form == ScaleForm::half  ? 2
-                         : scale_form == ScaleForm::sub ? 1
-                                                        : 4);
+    return kPanelRows * (scale_form == ScaleForm::half ? 2 : scale_form == ScaleForm::sub ? 1 : 4);
   }
   constexpr std::size_t group_bytes() const {
     return code_bytes(codes) + factor_bytes() * factors();
@@ -91,9 +89,17 @@ struct PanelLayout {
   }
 };
 
+/// Q8_0 as the file has it: rows of groups, each a half and 32 signed bytes. Rows are turned into a
+/// panel of {bytes, half} when they are used, until they have been repacked for good.
+inline constexpr std::size_t kRowGroupBytes = 2 + kGroup;
+/// Longer rows than this many groups cannot be used in place.
+inline constexpr std::size_t kMaxRowGroups = 256;
+
 struct QuantizedWeights {
   PanelLayout layout;
-  const std::byte* panels = nullptr;  ///< of panel_bytes(groups)
+  const std::byte* panels = nullptr;    ///< of panel_bytes(groups)
+  const std::byte* in_place = nullptr;  ///< if not all are packed: rows of groups * kRowGroupBytes
+  std::size_t packed = 0;  ///< so many panels of those in place are there, from the first on
   std::size_t rows = 0;
   std::size_t groups = 0;  ///< columns / 32
 };

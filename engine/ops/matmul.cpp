@@ -26,6 +26,11 @@ struct Matrix::Data {
   QuantizedWeights quantized;
   platform::PageBuffer own;  ///< panels that stand in no arena
   std::size_t packed_bytes = 0;
+  std::span<const std::byte> bytes = {};  ///< still to be repacked
+  std::function<void(std::span<const std::byte>)> on_packed = {};
+
+  std::size_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  bool is_quantized() const { return quantized.groups > 0; }
 };
 
 struct Activations::Data {
@@ -38,8 +43,8 @@ struct Activations::Data {
   std::vector<std::int32_t> minus_sums;
 
   QuantizedRows quantized_rows() {
-    return {codes.data(),     scales.data(),     minus_sums.data(), half_sums.data(),
-            group_sums.data(), rows, cols / kGroup};
+    return {codes.data(),      scales.data(), minus_sums.data(), half_sums.data(),
+            group_sums.data(), rows,          cols / kGroup};
   }
 };
 
@@ -69,7 +74,7 @@ PanelLayout layout_of(const QuantFormat& format) {
   layout.scales = format.scales;
   layout.has_offset = format.has_offset;
   layout.scale_form = scale_form(format.scale_kind);
-  const auto table = [&](const std::int8_t (&values)[16]) {
+  const auto table = [&](const std::int8_t(&values)[16]) {
     std::ranges::copy(values, layout.values);
     return CodeForm::table;
   };
@@ -117,9 +122,9 @@ class Packer {
       auto& at = bits_[static_cast<std::uint8_t>(code)];
       if (at == kNoCode) at = static_cast<std::uint8_t>(stored);
     };
-    const int count = layout.codes == CodeForm::signed_six                                  ? 64
+    const int count = layout.codes == CodeForm::signed_six                                ? 64
                       : code_bytes(layout.codes) > 256 && layout.codes != CodeForm::bytes ? 32
-                                                                                            : 16;
+                                                                                          : 16;
     for (int i = 0; i < count; ++i)
       set(layout.codes == CodeForm::table ? layout.values[i] : i - code_bias(layout.codes), i);
   }
@@ -210,18 +215,23 @@ class Packer {
   std::array<std::uint8_t, 256> bits_;  ///< code -> what is stored for it
 };
 
+/// Q8_0's rows can be read as they are while there is no time to repack them.
+bool starts_in_place(DType type, std::uint64_t cols) {
+  return type == DType::q8_0 && cols / kGroup <= kMaxRowGroups;
+}
+
 std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name,
                                   const std::string& message) {
   return fail(code, "tensor " + model::quote_name(name) + ": " + message);
 }
 
 /// Some panels at a time: threads share them, and what was read is given back.
-bool pack(const QuantFormat& format, const QuantizedWeights& w, std::span<const std::byte> bytes,
-          std::byte* to, const PackOptions& options) {
+bool pack(const QuantFormat& format, const QuantizedWeights& w, std::size_t first_panel,
+          std::size_t end_panel, std::span<const std::byte> bytes, std::byte* to,
+          const PackOptions& options) {
   constexpr std::size_t kChunkBytes = 4U << 20;
   const std::size_t row_bytes = w.groups * kGroup / format.block_values * format.block_bytes;
   const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
-  const std::size_t panels = (w.rows + kPanelRows - 1) / kPanelRows;
   const std::size_t chunk = std::max<std::size_t>(1, kChunkBytes / (row_bytes * kPanelRows + 1));
   const Packer packer(format, w.layout);
   std::atomic<bool> known = true;
@@ -232,8 +242,8 @@ bool pack(const QuantFormat& format, const QuantizedWeights& w, std::span<const 
                            to + p * panel_bytes))
         known = false;
   };
-  for (std::size_t begin = 0; begin < panels; begin += chunk) {
-    const std::size_t end = std::min(panels, begin + chunk);
+  for (std::size_t begin = first_panel; begin < end_panel; begin += chunk) {
+    const std::size_t end = std::min(end_panel, begin + chunk);
     const std::size_t tasks =
         options.pool == nullptr
             ? 1
@@ -329,19 +339,54 @@ Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
     return matrix;
   }
   const PanelLayout layout = layout_of(*format);
+  if (starts_in_place(type, cols)) {
+    data.quantized = {layout, nullptr, bytes.data(), 0, rows, cols / kGroup};
+    data.bytes = bytes;
+    data.on_packed = options.on_packed;
+    return matrix;
+  }
   data.packed_bytes = estimate_packed_bytes(type, rows, cols);
-  std::byte* panels =
-      options.arena != nullptr ? options.arena->take(data.packed_bytes) : nullptr;
+  std::byte* panels = options.arena != nullptr ? options.arena->take(data.packed_bytes) : nullptr;
   if (panels == nullptr) {
     auto own = platform::PageBuffer::create(data.packed_bytes);
     if (!own) return bad_matrix(own.error().code, name, own.error().message);
     data.own = std::move(*own);
     panels = data.own.data();
   }
-  data.quantized = {layout, panels, rows, cols / kGroup};
-  if (!pack(*format, data.quantized, bytes, panels, options))
+  data.quantized = {layout, panels, nullptr, 0, rows, cols / kGroup};
+  if (!pack(*format, data.quantized, 0, data.panels(), bytes, panels, options))
     return bad_matrix(ErrorCode::internal, name, "a code is outside the type's table");
   return matrix;
+}
+
+std::size_t Matrix::pack_more(std::size_t budget, ThreadPool& pool) {
+  if (!data_ || data_->bytes.empty()) return 0;
+  Data& data = *data_;
+  QuantizedWeights& w = data.quantized;
+  if (data.own.size() == 0) {
+    auto own = platform::PageBuffer::create(estimate_packed_bytes(data.type, data.rows, data.cols));
+    if (!own) {  // it goes on as it is
+      data.bytes = {};
+      return 0;
+    }
+    data.own = std::move(*own);
+    w.panels = data.own.data();
+  }
+  const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
+  const std::size_t end = std::min(data.panels(), w.packed + budget / panel_bytes + 1);
+  const std::size_t before = w.packed;
+  PackOptions options;
+  options.pool = &pool;
+  options.on_packed = data.on_packed;
+  // Bytes have no codes that could not be stored.
+  (void)pack(*quant_format(data.type), w, before, end, data.bytes, data.own.data(), options);
+  w.packed = end;
+  data.packed_bytes = end * panel_bytes;
+  if (end == data.panels()) {
+    w.in_place = nullptr;
+    data.bytes = {};
+  }
+  return (end - before) * panel_bytes;
 }
 
 Activations::Activations() : data_(std::make_unique<Data>()) {}
@@ -381,13 +426,14 @@ class MatmulAccess {
     std::size_t units = 0;
     for (const Product& product : products) {
       units += units_of(*product.matrix->data_);
-      if (product.matrix->packed_bytes() > 0 && !inputs.quantized) quantize(pool, inputs);
+      if (product.matrix->data_->is_quantized() && !inputs.quantized) quantize(pool, inputs);
     }
     if (inputs.rows == 0 || units == 0) return;
     const std::size_t most = pieces(pool, units) * (inputs.rows > 16 ? 4 : 1);
     const std::size_t tasks = pool.size() == 1 ? 1 : std::min(most, units);
     pool.run(tasks, [&](std::size_t task) {
-      // The units of all products in a row; a task may take the end of one and the start of another.
+      // The units of all products in a row; a task may take the end of one and the start of
+      // another.
       const std::size_t begin = units * task / tasks;
       const std::size_t end = units * (task + 1) / tasks;
       std::size_t first = 0;
@@ -414,7 +460,7 @@ class MatmulAccess {
   static void run_units(const Product& product, Activations::Data& x, std::size_t begin,
                         std::size_t end) {
     const Matrix::Data& w = *product.matrix->data_;
-    if (w.packed_bytes > 0) {
+    if (w.is_quantized()) {
       kernels().matmul->quantized(w.quantized, begin, end, x.quantized_rows(), product.y,
                                   product.y_stride);
     } else {

@@ -61,9 +61,15 @@ class Matrix {
                                std::span<const std::byte> bytes, std::string_view name,
                                const PackOptions& options = {});
 
-  /// What packed_bytes() will be, known before creating it; 0 for types used in place or unknown.
+  /// What packed_bytes() will be when all is done, known before creating it; 0 for types used in
+  /// place or unknown.
   static std::uint64_t estimate_packed_bytes(model::DType type, std::uint64_t rows,
                                              std::uint64_t cols);
+
+  /// Weights that are used in place but would be faster repacked are repacked little by little, so
+  /// that a model answers at once: some `budget` bytes now, by the options given to create(). Gives
+  /// the bytes done; 0 when nothing is left. Not while the matrix is being used.
+  std::size_t pack_more(std::size_t budget, ThreadPool& pool);
 
   std::size_t rows() const;
   std::size_t cols() const;

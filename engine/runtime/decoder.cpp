@@ -36,7 +36,7 @@ void add_in_place(std::span<float> y, std::span<const float> x) {
 
 }  // namespace
 
-Decoder::Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool)
+Decoder::Decoder(const ModelSpec& spec, Weights& weights, ThreadPool& pool)
     : spec_(&spec), weights_(&weights), pool_(&pool) {
   const Widths w(spec);
   hidden_.resize(kSliceRows * w.hidden);
@@ -57,6 +57,7 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool
   logits_.resize(kLogitRows * w.vocab);
   attention_.assign(size_of(pool.size()) * 4, AttentionScratch(size_of(spec.head_dim)));
   inputs_.reserve(kSliceRows, w.widest());
+  find_work_for_later();
 }
 
 std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
@@ -73,7 +74,31 @@ std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
   return floats * sizeof(float) + activations + activations / 16 * 8;
 }
 
-Result<Decoder> Decoder::create(const ModelSpec& spec, const Weights& weights, ThreadPool& pool) {
+void Decoder::find_work_for_later() {
+  to_pack_.push_back(&weights_->output.weight);
+  for (LayerWeights& layer : weights_->layers) {
+    for (Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output,
+                           &layer.gate, &layer.up, &layer.down, &layer.router})
+      to_pack_.push_back(&linear->weight);
+    for (ExpertWeights& expert : layer.experts)
+      for (Linear* linear : {&expert.gate, &expert.up, &expert.down})
+        to_pack_.push_back(&linear->weight);
+  }
+  std::ranges::reverse(to_pack_);  // taken from the end: the head first, it is the largest
+}
+
+/// A few milliseconds' worth, so that no token waits long for it.
+void Decoder::pack_some() {
+  constexpr std::size_t kBudget = 4U << 20;
+  std::size_t done = 0;
+  while (done < kBudget && !to_pack_.empty()) {
+    const std::size_t bytes = to_pack_.back()->pack_more(kBudget - done, *pool_);
+    if (bytes == 0) to_pack_.pop_back();
+    done += bytes;
+  }
+}
+
+Result<Decoder> Decoder::create(const ModelSpec& spec, Weights& weights, ThreadPool& pool) {
   Decoder decoder(spec, weights, pool);
   for (const RopeParameters& parameters : spec.ropes) {
     auto rope = Rope::create(parameters, spec.interleaved_rope);
@@ -188,8 +213,8 @@ void Decoder::store(int layer) {
   for_rows(rows(), [&](std::size_t i) {
     KvCache& cache = *rows_[i].cache;
     for (std::size_t h = 0; h < heads; ++h) {
-      cache.store(layer, static_cast<int>(h), rows_[i].position, key_.data() + (i * heads + h) * dim,
-                  value_.data() + (i * heads + h) * dim);
+      cache.store(layer, static_cast<int>(h), rows_[i].position,
+                  key_.data() + (i * heads + h) * dim, value_.data() + (i * heads + h) * dim);
     }
   });
 }
@@ -432,6 +457,7 @@ void Decoder::run(std::span<const DecoderRow> rows,
     feed_forward(weights_->layers[i], spec_->layers[i].experts);
   }
   logits(on_logits);
+  pack_some();
 }
 
 }  // namespace inference::engine

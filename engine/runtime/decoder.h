@@ -18,7 +18,7 @@ namespace inference::engine {
 /// Rows of one pass at most; longer inputs are sliced.
 inline constexpr std::size_t kSliceRows = 256;
 /// Rows whose logits are computed together.
-inline constexpr std::size_t kLogitRows = 32;
+inline constexpr std::size_t kLogitRows = 8;
 
 /// One token in a pass.
 struct DecoderRow {
@@ -32,7 +32,8 @@ struct DecoderRow {
 /// Not thread-safe. Buffers are allocated once; a pass allocates nothing that grows with the model.
 class Decoder {
  public:
-  static Result<Decoder> create(const ModelSpec& spec, const Weights& weights, ThreadPool& pool);
+  /// Repacks, between passes, weights that were left for later.
+  static Result<Decoder> create(const ModelSpec& spec, Weights& weights, ThreadPool& pool);
 
   /// A row of a longer sequence than this uses long frequencies; 0: never.
   int long_from() const;
@@ -47,7 +48,9 @@ class Decoder {
   static std::uint64_t scratch_bytes(const ModelSpec& spec);
 
  private:
-  Decoder(const ModelSpec& spec, const Weights& weights, ThreadPool& pool);
+  Decoder(const ModelSpec& spec, Weights& weights, ThreadPool& pool);
+  void find_work_for_later();
+  void pack_some();
 
   std::size_t rows() const { return rows_.size(); }
   template <class Function>
@@ -79,10 +82,12 @@ class Decoder {
   void logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits);
 
   const ModelSpec* spec_;
-  const Weights* weights_;
+  Weights* weights_;
   ThreadPool* pool_;
   std::vector<Rope> ropes_;
   std::span<const DecoderRow> rows_;
+
+  std::vector<Matrix*> to_pack_;
 
   // [rows, width] buffers of a pass
   std::vector<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;

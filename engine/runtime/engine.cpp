@@ -102,6 +102,10 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
                 spec.source);
   plan.memory.kv_cache = *kv;
   plan.memory.scratch = Decoder::scratch_bytes(spec);
+  // Read off running processes: the program alone, and what a tokenizer's tables add per token.
+  constexpr std::uint64_t kProgramBytes = 12U << 20;
+  constexpr std::uint64_t kTokenBytes = 200;
+  plan.memory.program = kProgramBytes + kTokenBytes * static_cast<std::uint64_t>(spec.vocab_size);
   return plan;
 }
 
@@ -109,7 +113,7 @@ Status check_memory(const Plan& plan, const ModelFile& file, std::uint64_t asked
   const std::uint64_t limit = asked_limit > 0 ? asked_limit : platform::available_memory();
   const MemoryPlan& m = plan.memory;
   if (limit == 0 || m.total() <= limit) return {};
-  const std::uint64_t fixed = m.weights_mapped + m.weights_packed + m.scratch;
+  const std::uint64_t fixed = m.fixed();
   const std::uint64_t per_token = m.kv_cache / static_cast<std::uint64_t>(plan.context) *
                                   static_cast<std::uint64_t>(m.sequences);
   std::string hint;
@@ -120,7 +124,7 @@ Status check_memory(const Plan& plan, const ModelFile& file, std::uint64_t asked
               "needs " + mebibytes(m.total()) + " (weights " +
                   mebibytes(m.weights_mapped + m.weights_packed) + ", KV cache " +
                   std::to_string(m.sequences) + " x " + mebibytes(m.kv_cache) + ", scratch " +
-                  mebibytes(m.scratch) + "), " +
+                  mebibytes(m.scratch) + ", program and tokenizer " + mebibytes(m.program) + "), " +
                   (asked_limit > 0 ? "the limit is " : "available are ") + mebibytes(limit) + hint,
               file.spec.source);
 }
@@ -146,9 +150,12 @@ class EngineImpl final : public Engine {
     if (decoder_->long_from() == 0)
       prefixes_ = std::make_shared<PrefixCache>(planned / kv_->page_bytes());
     const int slots = options.max_sequences > 0 ? options.max_sequences : kDefaultSlots;
-    scheduler_ = std::make_unique<Scheduler>(*decoder_, static_cast<std::size_t>(slots), [this] {
-      return prefixes_ != nullptr && prefixes_->evict_one();
-    });
+    scheduler_ = std::make_unique<Scheduler>(
+        *decoder_, static_cast<std::size_t>(slots), [this, planned](bool at_limit) {
+          // What was kept for later makes room first, so that the plan holds.
+          const bool needed = at_limit || kv_->bytes_in_use() + kv_->page_bytes() > planned;
+          return needed && prefixes_ != nullptr && prefixes_->evict_one();
+        });
     fill_info();
     return {};
   }
@@ -188,7 +195,7 @@ class EngineImpl final : public Engine {
     const MemoryPlan& m = plan_.memory;
     const std::uint64_t planned = m.kv_cache * static_cast<std::uint64_t>(m.sequences);
     const std::uint64_t limit = asked_limit > 0 ? asked_limit : platform::available_memory();
-    const std::uint64_t fixed = m.weights_mapped + m.weights_packed + m.scratch;
+    const std::uint64_t fixed = m.fixed();
     return limit > fixed ? std::max(planned, limit - fixed) : planned;
   }
 

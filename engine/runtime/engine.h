@@ -36,9 +36,10 @@ struct MemoryPlan {
   std::uint64_t kv_cache = 0;        ///< of one sequence at full context
   int sequences = 1;
   std::uint64_t scratch = 0;
-  std::uint64_t total() const {
-    return weights_mapped + weights_packed + kv_cache * sequences + scratch;
-  }
+  std::uint64_t program = 0;  ///< code, tokenizer, stacks: an estimate
+  /// All but the KV cache.
+  std::uint64_t fixed() const { return weights_mapped + weights_packed + scratch + program; }
+  std::uint64_t total() const { return fixed() + kv_cache * sequences; }
 };
 
 /// One token history with its KV cache (paged; grows as tokens come). Destroying it frees its

@@ -70,6 +70,12 @@ class KvCache {
   /// Makes room for `tokens` tokens in all, of which those from `length` on will be written: a page
   /// that others share is copied before.
   Status reserve(int length, int tokens);
+  /// Whether reserve() would take a page.
+  bool needs_page(int length, int tokens) const {
+    return tokens > static_cast<int>(pages_.size()) * kPageTokens ||
+           (length % kPageTokens != 0 &&
+            pages_[static_cast<std::size_t>(length / kPageTokens)].use_count() > 1);
+  }
   /// Gives back pages behind `tokens`.
   void shrink(int tokens);
   /// Begins with pages that others hold too.

@@ -38,7 +38,7 @@ struct Scheduler::Request {
   }
 };
 
-Scheduler::Scheduler(Decoder& decoder, std::size_t slots, std::function<bool()> make_room)
+Scheduler::Scheduler(Decoder& decoder, std::size_t slots, std::function<bool(bool)> make_room)
     : decoder_(decoder), slots_(slots), make_room_(std::move(make_room)) {}
 
 Status Scheduler::run(std::span<SequenceInput> inputs, const std::stop_token& stop,
@@ -167,9 +167,11 @@ Status Scheduler::prepare(Item& item) {
 }
 
 Status Scheduler::reserve(SequenceImpl& sequence, int tokens) {
+  while (sequence.cache.needs_page(sequence.length(), tokens) && make_room_(false)) {
+  }
   while (true) {
     Status ok = sequence.cache.reserve(sequence.length(), tokens);
-    if (ok || !make_room_()) return ok;
+    if (ok || !make_room_(true)) return ok;
   }
 }
 

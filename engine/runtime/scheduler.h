@@ -22,9 +22,9 @@ namespace inference::engine {
 /// Thread-safe.
 class Scheduler {
  public:
-  /// `slots`: sequences in one pass at most. `make_room`: frees some KV memory, false when there is
-  /// none to free.
-  Scheduler(Decoder& decoder, std::size_t slots, std::function<bool()> make_room);
+  /// `slots`: sequences in one pass at most. `make_room` is asked before pages are taken and, with
+  /// true, when none are left; it frees some KV memory or gives false.
+  Scheduler(Decoder& decoder, std::size_t slots, std::function<bool(bool)> make_room);
 
   /// Runs the inputs, which were checked, together with what others run. See Engine::forward.
   Status run(std::span<SequenceInput> inputs, const std::stop_token& stop,
@@ -46,7 +46,7 @@ class Scheduler {
 
   Decoder& decoder_;
   std::size_t slots_;
-  std::function<bool()> make_room_;
+  std::function<bool(bool)> make_room_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Request*> queue_;

@@ -97,7 +97,9 @@ class Loader {
     options.pool = &pool_;
     // Rows that were taken from an owned copy are no part of the file.
     if (!tensor.bytes.empty())
-      options.on_packed = [&](std::span<const std::byte> done) { tensors_.release(tensor, done); };
+      options.on_packed = [file = &tensors_, of = &tensor](std::span<const std::byte> done) {
+        file->release(*of, done);
+      };
     auto made = Matrix::create(tensor.dtype, rows, cols, bytes, tensor.name, options);
     if (!made) return refuse(made.error().code, made.error().message);
     out = std::move(*made);
@@ -434,8 +436,8 @@ WeightBytes estimate_weights(const ModelFile& file) {
       packed = Matrix::estimate_packed_bytes(tensor.dtype, rows, tensor.shape.back());
     }
     out.packed += packed;
-    // Weights used in place, and the table of which single rows are read.
-    if (packed == 0 || tensor.name == table) out.mapped += tensor.bytes.size();
+    // Weights used in place. (Of a table that was repacked as the head only single rows are read.)
+    if (packed == 0 && (tensor.name != table || !has_head)) out.mapped += tensor.bytes.size();
   }
   return out;
 }

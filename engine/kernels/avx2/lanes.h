@@ -123,6 +123,31 @@ struct Avx2Lanes {
     return {_mm256_and_si256(_mm256_srli_epi16(load32(p), 4), mask),
             _mm256_and_si256(_mm256_srli_epi16(load32(p + 32), 4), mask)};
   }
+  /// Eight rows of eight fours: pairs, then fours, then the two halves change places.
+  static void transpose_eight(const std::byte* const* rows, std::byte* panel) {
+    __m256i a[8];
+    __m256i b[8];
+    for (std::size_t r = 0; r < 8; ++r) a[r] = load32(rows[r]);
+    for (std::size_t r = 0; r < 8; r += 2) {
+      b[r] = _mm256_unpacklo_epi32(a[r], a[r + 1]);
+      b[r + 1] = _mm256_unpackhi_epi32(a[r], a[r + 1]);
+    }
+    for (std::size_t r = 0; r < 8; r += 4)
+      for (std::size_t k = 0; k < 2; ++k) {
+        a[r + 2 * k] = _mm256_unpacklo_epi64(b[r + k], b[r + k + 2]);
+        a[r + 2 * k + 1] = _mm256_unpackhi_epi64(b[r + k], b[r + k + 2]);
+      }
+    for (std::size_t j = 0; j < 4; ++j) {
+      auto* low = reinterpret_cast<__m256i*>(panel + 64 * j);
+      auto* high = reinterpret_cast<__m256i*>(panel + 64 * (j + 4));
+      _mm256_storeu_si256(low, _mm256_permute2x128_si256(a[j], a[j + 4], 0x20));
+      _mm256_storeu_si256(high, _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
+    }
+  }
+  static void transpose_codes(const std::byte* const* rows, std::byte* panel) {
+    transpose_eight(rows, panel);
+    transpose_eight(rows + 8, panel + 32);
+  }
   static Codes look_up(Values values, Codes nibbles) {
     return {_mm256_shuffle_epi8(values.table, nibbles.a),
             _mm256_shuffle_epi8(values.table, nibbles.b)};
@@ -132,8 +157,8 @@ struct Avx2Lanes {
     std::int32_t bits;
     __builtin_memcpy(&bits, p, sizeof bits);
     const __m256i spread = _mm256_shuffle_epi8(
-        _mm256_set1_epi32(bits), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
-                                                    0x0303030303030303));
+        _mm256_set1_epi32(bits),
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
     const __m256i pick = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ULL));
     const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, pick), pick);
     return _mm256_and_si256(set, _mm256_set1_epi8(16));

@@ -79,6 +79,29 @@ struct Avx512Lanes {
   static Codes high_nibbles(const std::byte* p) {
     return _mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15));
   }
+  /// Rows 0..7 in the lower halves and 8..15 in the upper ones; each half is turned: pairs, fours,
+  /// then the quarters find their places.
+  static void transpose_codes(const std::byte* const* rows, std::byte* panel) {
+    __m512i a[8];
+    __m512i b[8];
+    for (std::size_t r = 0; r < 8; ++r)
+      a[r] = _mm512_inserti64x4(_mm512_castsi256_si512(load32(rows[r])), load32(rows[r + 8]), 1);
+    for (std::size_t r = 0; r < 8; r += 2) {
+      b[r] = _mm512_unpacklo_epi32(a[r], a[r + 1]);
+      b[r + 1] = _mm512_unpackhi_epi32(a[r], a[r + 1]);
+    }
+    for (std::size_t r = 0; r < 8; r += 4)
+      for (std::size_t k = 0; k < 2; ++k) {
+        a[r + 2 * k] = _mm512_unpacklo_epi64(b[r + k], b[r + k + 2]);
+        a[r + 2 * k + 1] = _mm512_unpackhi_epi64(b[r + k], b[r + k + 2]);
+      }
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    for (std::size_t j = 0; j < 4; ++j) {
+      _mm512_storeu_si512(panel + 64 * j, _mm512_permutex2var_epi64(a[j], low, a[j + 4]));
+      _mm512_storeu_si512(panel + 64 * (j + 4), _mm512_permutex2var_epi64(a[j], high, a[j + 4]));
+    }
+  }
   static Codes look_up(Values values, Codes nibbles) {
     return _mm512_shuffle_epi8(values, nibbles);
   }
@@ -107,8 +130,8 @@ struct Avx512Lanes {
     for (std::size_t n = 0; n < kInputs; ++n) {
       out[n] = _mm512_setzero_si512();
       if constexpr (kBias != 0)
-        out[n] = _mm512_slli_epi32(_mm512_set1_epi32(minus_sums[n * sum_stride]),
-                                   __builtin_ctz(kBias));
+        out[n] =
+            _mm512_slli_epi32(_mm512_set1_epi32(minus_sums[n * sum_stride]), __builtin_ctz(kBias));
     }
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)

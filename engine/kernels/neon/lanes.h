@@ -120,21 +120,23 @@ struct NeonLanes {
   }
   static Codes low_nibbles(const std::byte* p) {
     Codes out;
-    for (int i = 0; i < 4; ++i)
-      out.v[i] = vandq_s8(load_bytes(p + 16 * i), vdupq_n_s8(15));
+    for (int i = 0; i < 4; ++i) out.v[i] = vandq_s8(load_bytes(p + 16 * i), vdupq_n_s8(15));
     return out;
   }
   static Codes high_nibbles(const std::byte* p) {
     Codes out;
     for (int i = 0; i < 4; ++i)
-      out.v[i] =
-          vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(load_bytes(p + 16 * i)), 4));
+      out.v[i] = vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(load_bytes(p + 16 * i)), 4));
     return out;
+  }
+  static void transpose_codes(const std::byte* const* rows, std::byte* panel) {
+    for (std::size_t r = 0; r < 16; ++r)
+      for (std::size_t j = 0; j < 8; ++j)
+        __builtin_memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
   }
   static Codes look_up(Values values, const Codes& nibbles) {
     Codes out;
-    for (int i = 0; i < 4; ++i)
-      out.v[i] = vqtbl1q_s8(values, vreinterpretq_u8_s8(nibbles.v[i]));
+    for (int i = 0; i < 4; ++i) out.v[i] = vqtbl1q_s8(values, vreinterpretq_u8_s8(nibbles.v[i]));
     return out;
   }
   static Codes add_fifth_bits(const Codes& nibbles, const std::byte* p) {

@@ -16,7 +16,8 @@ struct ScalarLanes {
   static constexpr std::size_t kRowTile = 1;    ///< float weights: rows at once
   static constexpr std::size_t kInputTile = 1;  ///< quantised weights: input rows at once
   static constexpr std::size_t kQueryTile = 1;  ///< attention: queries at once
-  static constexpr std::size_t kVectorTile = 1;  ///< attention: sixteens of keys or dimensions at once
+  static constexpr std::size_t kVectorTile =
+      1;  ///< attention: sixteens of keys or dimensions at once
 
   struct Floats {
     float v[16];
@@ -134,6 +135,11 @@ struct ScalarLanes {
     for (std::size_t i = 0; i < 64; ++i)
       out.v[i] = static_cast<std::int8_t>(std::to_integer<unsigned>(p[i]) >> 4);
     return out;
+  }
+  /// 16 rows of 32 codes to the eight vectors of a panel's group.
+  static void transpose_codes(const std::byte* const* rows, std::byte* panel) {
+    for (std::size_t r = 0; r < 16; ++r)
+      for (std::size_t j = 0; j < 8; ++j) std::memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
   }
   static Codes look_up(const Values& values, const Codes& nibbles) {
     Codes out;

@@ -52,12 +52,11 @@ TEST_P(EveryIsa, sums_as_the_scalar_table) {
     isa().to_f16(b.data(), half.data(), n);
     scalar().to_f16(b.data(), half_scalar.data(), n);
     EXPECT_EQ(half, half_scalar);
-    expect_same_bits(
-        {isa().dot(a.data(), b.data(), n),
-         isa().sum_of_squares(a.data(), n), isa().max(a.data(), n)},
-        {scalar().dot(a.data(), b.data(), n),
-         scalar().sum_of_squares(a.data(), n), scalar().max(a.data(), n)},
-        "sums", isa().isa);
+    expect_same_bits({isa().dot(a.data(), b.data(), n), isa().sum_of_squares(a.data(), n),
+                      isa().max(a.data(), n)},
+                     {scalar().dot(a.data(), b.data(), n), scalar().sum_of_squares(a.data(), n),
+                      scalar().max(a.data(), n)},
+                     "sums", isa().isa);
   }
 }
 
@@ -160,8 +159,8 @@ struct InputRows {
         half_sums(x.size() / 16),
         group_sums(x.size() / 32),
         minus_sums(x.size() / 16) {
-    rows = {codes.data(),     scales.data(),     minus_sums.data(),      half_sums.data(),
-            group_sums.data(), count, x.size() / 32 / count};
+    rows = {codes.data(),      scales.data(), minus_sums.data(),    half_sums.data(),
+            group_sums.data(), count,         x.size() / 32 / count};
     for (std::size_t i = 0; i < count; ++i)
       k.matmul->quantize(x.data() + i * (x.size() / count), rows, i);
   }
@@ -182,15 +181,15 @@ TEST_P(EveryIsa, quantizes_inputs_as_the_scalar_table) {
 std::vector<PanelLayout> panel_layouts() {
   using enum CodeForm;
   using enum ScaleForm;
-  return {{nibbles, half, 1, true, {}},         {signed_nibbles, half, 1, false, {}},
-          {table, half, 1, false, {}},          {five, half, 1, true, {}},
-          {signed_five, half, 1, false, {}},    {bytes, half, 1, false, {}},
-          {nibbles, sub, 1, true, {}},          {nibbles, sub, 2, true, {}},
-          {signed_nibbles, sub, 2, false, {}},  {five, sub, 1, true, {}},
-          {signed_six, sub, 2, false, {}},      {table, sub, 1, false, {}},
-          {table, full, 1, false, {}},          {signed_nibbles, full, 1, false, {}},
-          {bytes, full, 1, false, {}},          {bytes, full, 1, true, {}},
-          {bytes, full, 2, false, {}},          {bytes, full, 2, true, {}}};
+  return {{nibbles, half, 1, true, {}},        {signed_nibbles, half, 1, false, {}},
+          {table, half, 1, false, {}},         {five, half, 1, true, {}},
+          {signed_five, half, 1, false, {}},   {bytes, half, 1, false, {}},
+          {nibbles, sub, 1, true, {}},         {nibbles, sub, 2, true, {}},
+          {signed_nibbles, sub, 2, false, {}}, {five, sub, 1, true, {}},
+          {signed_six, sub, 2, false, {}},     {table, sub, 1, false, {}},
+          {table, full, 1, false, {}},         {signed_nibbles, full, 1, false, {}},
+          {bytes, full, 1, false, {}},         {bytes, full, 1, true, {}},
+          {bytes, full, 2, false, {}},         {bytes, full, 2, true, {}}};
 }
 
 TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
@@ -200,12 +199,13 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
   for (PanelLayout layout : panel_layouts()) {
     for (auto& value : layout.values) value = static_cast<std::int8_t>(generator());
     layout.values[3] = -128;
-    QuantizedWeights w = {layout, nullptr, kRows, kGroups};
+    QuantizedWeights w = {layout, nullptr, nullptr, 0, kRows, kGroups};
     // Codes of any bits; factors that are finite.
     std::vector<std::byte> panels((kRows + 15) / 16 * layout.panel_bytes(kGroups));
     std::byte* at = panels.data();
     const auto factors = [&](std::size_t bytes, ScaleForm form) {
-      for (std::size_t i = 0; i < bytes; i += form == ScaleForm::full ? 4 : 2, at += form == ScaleForm::full ? 4 : 2) {
+      for (std::size_t i = 0; i < bytes;
+           i += form == ScaleForm::full ? 4 : 2, at += form == ScaleForm::full ? 4 : 2) {
         const auto value = random_floats(1, generator());
         std::uint16_t half = 0;
         scalar().to_f16(value.data(), &half, 1);
@@ -236,6 +236,40 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
       isa().matmul->quantized(w, 0, 3, rows.rows, mine.data(), kRows);
       scalar().matmul->quantized(w, 0, 3, rows.rows, reference.data(), kRows);
       expect_same_bits(mine, reference, "panels", isa().isa);
+    }
+  }
+}
+
+TEST_P(EveryIsa, multiplies_rows_in_place_as_their_panels) {
+  std::mt19937 generator(17);
+  constexpr std::size_t kRows = 37;
+  constexpr std::size_t kGroups = 5;
+  const PanelLayout layout = {CodeForm::bytes, ScaleForm::half, 1, false, {}};
+  std::vector<std::byte> rows(kRows * kGroups * kRowGroupBytes);
+  std::vector<std::byte> panels((kRows + 15) / 16 * layout.panel_bytes(kGroups));
+  for (std::size_t r = 0; r < kRows; ++r)
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      std::byte* row = rows.data() + (r * kGroups + g) * kRowGroupBytes;
+      std::byte* panel =
+          panels.data() + r / 16 * layout.panel_bytes(kGroups) + g * layout.group_bytes();
+      scalar().to_f16(random_floats(1, generator()).data(), reinterpret_cast<std::uint16_t*>(row),
+                      1);
+      std::memcpy(panel + 512 + 2 * (r % 16), row, 2);
+      for (std::size_t k = 0; k < 32; ++k)
+        row[2 + k] = panel[64 * (k / 4) + 4 * (r % 16) + k % 4] =
+            static_cast<std::byte>(generator());
+    }
+  for (const std::size_t inputs : {1U, 9U}) {
+    const auto x = random_floats(inputs * kGroups * 32, 18);
+    const InputRows input(isa(), x, inputs);
+    std::vector<float> in_place(inputs * kRows);
+    std::vector<float> packed(inputs * kRows);
+    scalar().matmul->quantized({layout, panels.data(), nullptr, 0, kRows, kGroups}, 0, 3,
+                               input.rows, packed.data(), kRows);
+    for (const std::size_t done : {0U, 2U}) {  // panels that are packed already
+      isa().matmul->quantized({layout, panels.data(), rows.data(), done, kRows, kGroups}, 0, 3,
+                              input.rows, in_place.data(), kRows);
+      expect_same_bits(in_place, packed, "rows in place", isa().isa);
     }
   }
 }
@@ -285,8 +319,10 @@ TEST_P(EveryIsa, stores_keys_and_values_within_their_formats_precision) {
   constexpr std::size_t kDim = 64;
   const auto key = random_floats(kDim, 11);
   const auto value = random_floats(kDim, 12);
-  const std::pair<KvFormat, float> formats[] = {
-      {KvFormat::f32, 0.0F}, {KvFormat::f16, 1e-3F}, {KvFormat::bf16, 8e-3F}, {KvFormat::q8_0, 2e-2F}};
+  const std::pair<KvFormat, float> formats[] = {{KvFormat::f32, 0.0F},
+                                                {KvFormat::f16, 1e-3F},
+                                                {KvFormat::bf16, 8e-3F},
+                                                {KvFormat::q8_0, 2e-2F}};
   for (const auto& [format, bound] : formats) {
     std::vector<std::byte> keys(head_page_bytes(format, kDim));
     std::vector<std::byte> values(keys.size());
@@ -300,7 +336,8 @@ TEST_P(EveryIsa, stores_keys_and_values_within_their_formats_precision) {
       std::vector<float> q(kDim, 0.0F);
       q[d] = 1;
       std::vector<float> scores(64);
-      isa().attention->scores(format, keys.data(), kDim, 2, 3, q.data(), 1, 1.0F, scores.data(), 64);
+      isa().attention->scores(format, keys.data(), kDim, 2, 3, q.data(), 1, 1.0F, scores.data(),
+                              64);
       EXPECT_NEAR(scores[37], key[d], bound * std::max(1.0F, std::fabs(key[d])));
     }
   }

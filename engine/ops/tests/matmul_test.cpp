@@ -121,8 +121,27 @@ TEST_P(EveryType, gives_the_same_bits_for_any_threads_and_batch) {
 }
 
 TEST_P(EveryType, holds_as_many_bytes_as_estimated) {
-  const Case c = random_case(GetParam(), 33, 256, 15);
+  Case c = random_case(GetParam(), 33, 256, 15);
+  ThreadPool pool(2);
+  while (c.matrix.pack_more(1000, pool) > 0) {
+  }
   EXPECT_EQ(c.matrix.packed_bytes(), Matrix::estimate_packed_bytes(GetParam(), 33, 256));
+}
+
+TEST(Matrix, gives_the_same_bits_before_while_and_after_it_is_repacked) {
+  Case c = random_case(DType::q8_0, 100, 256, 16);
+  std::mt19937 generator(12);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(2 * 256);
+  for (float& v : x) v = normal(generator);
+  ThreadPool pool(2);
+  const auto before = product(pool, c.matrix, x, 2);
+  std::size_t steps = 0;
+  while (c.matrix.pack_more(1, pool) > 0) {
+    ++steps;
+    EXPECT_EQ(product(pool, c.matrix, x, 2), before) << "after " << steps << " panels";
+  }
+  EXPECT_EQ(steps, 7U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Type, EveryType, testing::ValuesIn(all_types()), [](const auto& test) {
