@@ -51,7 +51,8 @@ class PromptMaker {
           " woman",   " life",  " child",   " world",   " school",  " state",    " family",
           " student", " group", " country", " problem", " hand",    " part",     " place",
           " case",    " week",  " company", " system",  " program", " question", " work",
-          " number",  " night", " point",   " home"}) {
+          " number",  " night", " point",   " home",    "0",        "1",         "2",
+          "3",        "?",      "!"}) {
       const auto ids = codec.encode_text(word, {.add_special = false, .parse_special = false});
       if (!ids) return std::unexpected(ids.error());
       if (ids->size() == 1) maker.words_.emplace_back(word);
@@ -141,6 +142,19 @@ Result<Sample> measure(TextModel& model, PromptMaker& prompts, const Options& op
   return sample;
 }
 
+/// What happens once after loading is no part of a speed.
+Status warm_up(TextModel& model, PromptMaker& prompts, const std::stop_token& stop) {
+  GenerateConfig config;
+  config.max_tokens = 64;
+  config.ignore_eos = true;
+  const int context = model.info().context_length;
+  if (context > 0) config.max_tokens = std::min(config.max_tokens, std::max(1, context - 4));
+  const auto prompt = prompts.make(4);
+  if (!prompt) return std::unexpected(prompt.error());
+  const auto sample = measure_one(model, *prompt, config, stop);
+  return sample ? Status{} : std::unexpected(sample.error());
+}
+
 int run(const Options& options) {
   const auto start = Clock::now();
   ModelFlags flags = options.model;
@@ -155,6 +169,8 @@ int run(const Options& options) {
   auto prompts = PromptMaker::create(*codec);
   if (!prompts) return report(prompts.error());
   const InterruptGuard interrupt;
+  if (const Status ok = warm_up(**model, *prompts, interrupt.token()); !ok)
+    return report(ok.error());
   std::vector<double> prefill;
   std::vector<double> decode;
   std::vector<double> aggregate;
@@ -183,8 +199,9 @@ int run(const Options& options) {
 }  // namespace
 
 void add_bench(const Program& program) {
-  auto* verb = program.app.add_subcommand(
-      "bench", "measures prefill, decode, time to first token and memory; medians of the runs");
+  auto* verb = program.app.add_subcommand("bench",
+                                          "measures prefill, decode, time to first token and "
+                                          "memory; medians of the runs after a warm-up");
   auto options = std::make_shared<Options>();
   options->model.draft = -1;  // guesses would measure the text
   add_model_flags(*verb, options->model);

@@ -116,17 +116,12 @@ PanelLayout layout_of(const QuantFormat& format) {
 /// Writes rows into their places in panels.
 class Packer {
  public:
-  Packer(const QuantFormat& format, const PanelLayout& layout) : format_(format), layout_(layout) {
+  Packer(const QuantFormat& format, const PanelLayout& layout)
+      : format_(format), layout_(layout), bias_(code_bias(layout.codes)) {
+    limit_ = layout.codes == CodeForm::signed_six ? 64 : code_bytes(layout.codes) > 256 ? 32 : 16;
     bits_.fill(kNoCode);
-    const auto set = [&](int code, int stored) {
-      auto& at = bits_[static_cast<std::uint8_t>(code)];
-      if (at == kNoCode) at = static_cast<std::uint8_t>(stored);
-    };
-    const int count = layout.codes == CodeForm::signed_six                                ? 64
-                      : code_bytes(layout.codes) > 256 && layout.codes != CodeForm::bytes ? 32
-                                                                                          : 16;
-    for (int i = 0; i < count; ++i)
-      set(layout.codes == CodeForm::table ? layout.values[i] : i - code_bias(layout.codes), i);
+    for (int i = 15; i >= 0; --i)  // the first of equal values stands for them
+      bits_[static_cast<std::uint8_t>(layout.values[i])] = static_cast<std::uint8_t>(i);
   }
 
   /// False if a code is not one that the form can store.
@@ -166,15 +161,21 @@ class Packer {
         std::memcpy(panel + 64 * j + 4 * lane, codes.codes + 4 * j, 4);
       return true;
     }
+    // Written so that compilers make vectors of it: models are packed while somebody waits.
     std::uint8_t stored[kGroup];
-    bool known = true;
-    for (std::size_t k = 0; k < kGroup; ++k) {
-      stored[k] = bits_[static_cast<std::uint8_t>(codes.codes[k])];
-      known &= stored[k] != kNoCode;
+    unsigned all = 0;
+    if (layout_.codes == CodeForm::table) {
+      for (std::size_t k = 0; k < kGroup; ++k)
+        stored[k] = bits_[static_cast<std::uint8_t>(codes.codes[k])];
+    } else {
+      for (std::size_t k = 0; k < kGroup; ++k)
+        stored[k] = static_cast<std::uint8_t>(codes.codes[k] + bias_);
     }
+    for (const std::uint8_t one : stored) all |= one;
+    std::uint8_t nibbles[kGroup / 2];
     for (std::size_t k = 0; k < kGroup / 2; ++k)
-      panel[64 * (k / 4) + 4 * lane + k % 4] =
-          static_cast<std::byte>((stored[k] & 15U) | ((stored[k + kGroup / 2] & 15U) << 4));
+      nibbles[k] = static_cast<std::uint8_t>((stored[k] & 15U) | (stored[k + kGroup / 2] << 4));
+    for (std::size_t j = 0; j < 4; ++j) std::memcpy(panel + 64 * j + 4 * lane, nibbles + 4 * j, 4);
     if (layout_.codes == CodeForm::five || layout_.codes == CodeForm::signed_five) {
       // Bits 4 lane .. 4 lane + 3 of each word: half a byte, the other half is another row's.
       for (std::size_t j = 0; j < 8; ++j) {
@@ -187,7 +188,7 @@ class Packer {
         panel[256 + 64 * (k / 16) + 4 * lane + k % 4] |=
             static_cast<std::byte>((stored[k] >> 4U) << (2 * (k / 4 % 4)));
     }
-    return known;
+    return all < limit_;
   }
 
   void pack_factors(const Codes32& codes, std::size_t lane, std::byte* at) const {
@@ -212,7 +213,9 @@ class Packer {
 
   const QuantFormat& format_;
   const PanelLayout& layout_;
-  std::array<std::uint8_t, 256> bits_;  ///< code -> what is stored for it
+  int bias_;
+  unsigned limit_ = 16;                 ///< stored codes are smaller
+  std::array<std::uint8_t, 256> bits_;  ///< CodeForm::table: value -> index
 };
 
 /// Q8_0's rows can be read as they are while there is no time to repack them.

@@ -249,6 +249,17 @@ TEST_F(Cli, shows_backends_and_checks_capabilities) {
   EXPECT_TRUE(cpu.find("capabilities")->find("train")->is_object());
 }
 
+TEST_F(Cli, measures_as_json) {
+  const auto outcome = run({"bench", kLlama, "--prompt", "8", "--gen", "4", "--streams", "2",
+                            "--runs", "1", "--context", "64", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto json = lines(outcome.out);
+  ASSERT_EQ(json.size(), 1U);
+  for (const char* key : {"prefill_tps", "decode_tps", "aggregate_tps", "load_ms", "ttft_ms",
+                          "peak_rss_bytes", "isa"})
+    EXPECT_NE(json[0].find(key), nullptr) << key;
+}
+
 TEST_F(Cli, prints_completions) {
   for (const char* shell : {"bash", "zsh", "fish"})
     EXPECT_NE(run({"completions", shell}).out.find("perplexity"), std::string::npos);
