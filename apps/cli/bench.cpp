@@ -46,16 +46,21 @@ class PromptMaker {
  public:
   static Result<PromptMaker> create(TokenCodec& codec) {
     PromptMaker maker(codec);
-    for (const char* word :
-         {" time",    " year",  " people",  " way",     " day",     " man",      " thing",
-          " woman",   " life",  " child",   " world",   " school",  " state",    " family",
-          " student", " group", " country", " problem", " hand",    " part",     " place",
-          " case",    " week",  " company", " system",  " program", " question", " work",
-          " number",  " night", " point",   " home",    "0",        "1",         "2",
-          "3",        "?",      "!"}) {
-      const auto ids = codec.encode_text(word, {.add_special = false, .parse_special = false});
-      if (!ids) return std::unexpected(ids.error());
-      if (ids->size() == 1) maker.words_.emplace_back(word);
+    // Very small vocabularies have no words, but digits.
+    const std::initializer_list<const char*> lists[] = {
+        {" time",    " year",  " people",  " way",     " day",     " man",      " thing",
+         " woman",   " life",  " child",   " world",   " school",  " state",    " family",
+         " student", " group", " country", " problem", " hand",    " part",     " place",
+         " case",    " week",  " company", " system",  " program", " question", " work",
+         " number",  " night", " point",   " home"},
+        {"0", "1", "2", "3", "?", "!"}};
+    for (const auto& words : lists) {
+      if (maker.words_.size() >= 2) break;
+      for (const char* word : words) {
+        const auto ids = codec.encode_text(word, {.add_special = false, .parse_special = false});
+        if (!ids) return std::unexpected(ids.error());
+        if (ids->size() == 1) maker.words_.emplace_back(word);
+      }
     }
     if (maker.words_.size() < 2)
       return fail(ErrorCode::unsupported, "the model's vocabulary has no common English words");
