@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   cli::add_perplexity(program);
   cli::add_classify(program);
   cli::add_bench(program);
+  cli::add_quantize(program);
   cli::add_completions(program);
   try {
     app.parse(argc, argv);

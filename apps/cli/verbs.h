@@ -16,6 +16,7 @@ void add_loglikelihood(const Program& program);
 void add_perplexity(const Program& program);
 void add_classify(const Program& program);
 void add_bench(const Program& program);
+void add_quantize(const Program& program);
 void add_completions(const Program& program);
 
 }  // namespace inference::cli

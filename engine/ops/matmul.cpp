@@ -118,6 +118,8 @@ class Packer {
  public:
   Packer(const QuantFormat& format, const PanelLayout& layout)
       : format_(format), layout_(layout), bias_(code_bias(layout.codes)) {
+    copies_ = format.scale_kind == ScaleKind::half && format.block_values == kGroup &&
+              layout.codes != CodeForm::bytes;
     limit_ = layout.codes == CodeForm::signed_six ? 64 : code_bytes(layout.codes) > 256 ? 32 : 16;
     bits_.fill(kNoCode);
     for (int i = 15; i >= 0; --i)  // the first of equal values stands for them
@@ -127,6 +129,11 @@ class Packer {
   /// False if a code is not one that the form can store.
   bool pack_row(const std::byte* row, std::size_t lane, std::size_t groups,
                 std::byte* panel) const {
+    if (copies_) {
+      for (std::size_t g = 0; g < groups; ++g, panel += layout_.group_bytes())
+        copy_group(row + g * format_.block_bytes, lane, panel);
+      return true;
+    }
     Codes32 codes;
     for (std::size_t g = 0; g < groups; ++g) {
       format_.unpack32(row, g, codes);
@@ -143,6 +150,22 @@ class Packer {
 
  private:
   static constexpr std::uint8_t kNoCode = 255;
+
+  /// Blocks of 32 begin with halves, and end with fifth bits, if any, and nibbles that pair the
+  /// same columns as a panel does.
+  void copy_group(const std::byte* block, std::size_t lane, std::byte* panel) const {
+    const std::byte* nibbles = block + format_.block_bytes - kGroup / 2;
+    for (std::size_t j = 0; j < 4; ++j) std::memcpy(panel + 64 * j + 4 * lane, nibbles + 4 * j, 4);
+    if (code_bytes(layout_.codes) > 256) {
+      const std::uint32_t high = load_u32(nibbles - 4);
+      for (std::size_t j = 0; j < 8; ++j)
+        panel[256 + 8 * j + lane / 2] |=
+            static_cast<std::byte>(((high >> (4 * j)) & 15U) << (4 * (lane % 2)));
+    }
+    for (std::size_t i = 0; i < layout_.factors(); ++i)
+      std::memcpy(panel + code_bytes(layout_.codes) + i * layout_.factor_bytes() + 2 * lane,
+                  block + 2 * i, 2);
+  }
 
   static void put_half(float value, std::size_t lane, std::byte* at) {
     const std::uint16_t half = float_to_half(value);  // exact: it came from one
@@ -214,6 +237,7 @@ class Packer {
   const QuantFormat& format_;
   const PanelLayout& layout_;
   int bias_;
+  bool copies_ = false;                 ///< stored as the file has them
   unsigned limit_ = 16;                 ///< stored codes are smaller
   std::array<std::uint8_t, 256> bits_;  ///< CodeForm::table: value -> index
 };

@@ -31,7 +31,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq1M = {
-    model::DType::iq1_m, 256, kBytes, 2, false, ScaleKind::other, &dequantize_blocks<kFormatIq1M>, &unpack};
+const QuantFormat kFormatIq1M = {model::DType::iq1_m,
+                                 256,
+                                 kBytes,
+                                 2,
+                                 false,
+                                 ScaleKind::other,
+                                 &dequantize_blocks<kFormatIq1M>,
+                                 &unpack};
 
 }  // namespace inference::engine

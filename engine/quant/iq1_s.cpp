@@ -23,7 +23,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq1S = {
-    model::DType::iq1_s, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatIq1S>, &unpack};
+const QuantFormat kFormatIq1S = {model::DType::iq1_s,
+                                 256,
+                                 kBytes,
+                                 1,
+                                 false,
+                                 ScaleKind::other,
+                                 &dequantize_blocks<kFormatIq1S>,
+                                 &unpack};
 
 }  // namespace inference::engine

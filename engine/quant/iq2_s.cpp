@@ -26,7 +26,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq2S = {
-    model::DType::iq2_s, 256, kBytes, 2, false, ScaleKind::other, &dequantize_blocks<kFormatIq2S>, &unpack};
+const QuantFormat kFormatIq2S = {model::DType::iq2_s,
+                                 256,
+                                 kBytes,
+                                 2,
+                                 false,
+                                 ScaleKind::other,
+                                 &dequantize_blocks<kFormatIq2S>,
+                                 &unpack};
 
 }  // namespace inference::engine

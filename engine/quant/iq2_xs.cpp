@@ -24,7 +24,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq2Xs = {
-    model::DType::iq2_xs, 256, kBytes, 2, false, ScaleKind::other, &dequantize_blocks<kFormatIq2Xs>, &unpack};
+const QuantFormat kFormatIq2Xs = {model::DType::iq2_xs,
+                                  256,
+                                  kBytes,
+                                  2,
+                                  false,
+                                  ScaleKind::other,
+                                  &dequantize_blocks<kFormatIq2Xs>,
+                                  &unpack};
 
 }  // namespace inference::engine

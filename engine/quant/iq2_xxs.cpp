@@ -20,7 +20,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq2Xxs = {
-    model::DType::iq2_xxs, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatIq2Xxs>, &unpack};
+const QuantFormat kFormatIq2Xxs = {model::DType::iq2_xxs,
+                                   256,
+                                   kBytes,
+                                   1,
+                                   false,
+                                   ScaleKind::other,
+                                   &dequantize_blocks<kFormatIq2Xxs>,
+                                   &unpack};
 
 }  // namespace inference::engine

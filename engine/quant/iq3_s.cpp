@@ -24,7 +24,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq3S = {
-    model::DType::iq3_s, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatIq3S>, &unpack};
+const QuantFormat kFormatIq3S = {model::DType::iq3_s,
+                                 256,
+                                 kBytes,
+                                 1,
+                                 false,
+                                 ScaleKind::other,
+                                 &dequantize_blocks<kFormatIq3S>,
+                                 &unpack};
 
 }  // namespace inference::engine

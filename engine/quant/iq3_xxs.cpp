@@ -22,7 +22,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq3Xxs = {
-    model::DType::iq3_xxs, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatIq3Xxs>, &unpack};
+const QuantFormat kFormatIq3Xxs = {model::DType::iq3_xxs,
+                                   256,
+                                   kBytes,
+                                   1,
+                                   false,
+                                   ScaleKind::other,
+                                   &dequantize_blocks<kFormatIq3Xxs>,
+                                   &unpack};
 
 }  // namespace inference::engine

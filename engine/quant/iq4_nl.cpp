@@ -19,7 +19,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq4Nl = {
-    model::DType::iq4_nl, 32, kBytes, 1, false, ScaleKind::half, &dequantize_blocks<kFormatIq4Nl>, &unpack};
+const QuantFormat kFormatIq4Nl = {model::DType::iq4_nl,
+                                  32,
+                                  kBytes,
+                                  1,
+                                  false,
+                                  ScaleKind::half,
+                                  &dequantize_blocks<kFormatIq4Nl>,
+                                  &unpack};
 
 }  // namespace inference::engine

@@ -24,7 +24,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatIq4Xs = {
-    model::DType::iq4_xs, 256, kBytes, 1, false, ScaleKind::sub, &dequantize_blocks<kFormatIq4Xs>, &unpack};
+const QuantFormat kFormatIq4Xs = {model::DType::iq4_xs,
+                                  256,
+                                  kBytes,
+                                  1,
+                                  false,
+                                  ScaleKind::sub,
+                                  &dequantize_blocks<kFormatIq4Xs>,
+                                  &unpack};
 
 }  // namespace inference::engine

@@ -23,7 +23,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatMxfp4 = {
-    model::DType::mxfp4, 32, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatMxfp4>, &unpack};
+const QuantFormat kFormatMxfp4 = {model::DType::mxfp4,
+                                  32,
+                                  kBytes,
+                                  1,
+                                  false,
+                                  ScaleKind::other,
+                                  &dequantize_blocks<kFormatMxfp4>,
+                                  &unpack};
 
 }  // namespace inference::engine

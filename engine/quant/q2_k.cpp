@@ -24,7 +24,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ2K = {
-    model::DType::q2_k, 256, kBytes, 2, true, ScaleKind::sub, &dequantize_blocks<kFormatQ2K>, &unpack};
+const QuantFormat kFormatQ2K = {model::DType::q2_k,
+                                256,
+                                kBytes,
+                                2,
+                                true,
+                                ScaleKind::sub,
+                                &dequantize_blocks<kFormatQ2K>,
+                                &unpack};
 
 }  // namespace inference::engine

@@ -28,7 +28,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ3K = {
-    model::DType::q3_k, 256, kBytes, 2, false, ScaleKind::sub, &dequantize_blocks<kFormatQ3K>, &unpack};
+const QuantFormat kFormatQ3K = {model::DType::q3_k,
+                                256,
+                                kBytes,
+                                2,
+                                false,
+                                ScaleKind::sub,
+                                &dequantize_blocks<kFormatQ3K>,
+                                &unpack};
 
 }  // namespace inference::engine

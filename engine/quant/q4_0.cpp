@@ -18,7 +18,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ4_0 = {
-    model::DType::q4_0, 32, kBytes, 1, false, ScaleKind::half, &dequantize_blocks<kFormatQ4_0>, &unpack};
+const QuantFormat kFormatQ4_0 = {model::DType::q4_0,
+                                 32,
+                                 kBytes,
+                                 1,
+                                 false,
+                                 ScaleKind::half,
+                                 &dequantize_blocks<kFormatQ4_0>,
+                                 &unpack};
 
 }  // namespace inference::engine

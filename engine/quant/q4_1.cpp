@@ -18,7 +18,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ4_1 = {
-    model::DType::q4_1, 32, kBytes, 1, true, ScaleKind::half, &dequantize_blocks<kFormatQ4_1>, &unpack};
+const QuantFormat kFormatQ4_1 = {model::DType::q4_1,
+                                 32,
+                                 kBytes,
+                                 1,
+                                 true,
+                                 ScaleKind::half,
+                                 &dequantize_blocks<kFormatQ4_1>,
+                                 &unpack};
 
 }  // namespace inference::engine

@@ -19,7 +19,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ4K = {
-    model::DType::q4_k, 256, kBytes, 1, true, ScaleKind::sub, &dequantize_blocks<kFormatQ4K>, &unpack};
+const QuantFormat kFormatQ4K = {model::DType::q4_k,
+                                256,
+                                kBytes,
+                                1,
+                                true,
+                                ScaleKind::sub,
+                                &dequantize_blocks<kFormatQ4K>,
+                                &unpack};
 
 }  // namespace inference::engine

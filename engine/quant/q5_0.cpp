@@ -21,7 +21,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ5_0 = {
-    model::DType::q5_0, 32, kBytes, 1, false, ScaleKind::half, &dequantize_blocks<kFormatQ5_0>, &unpack};
+const QuantFormat kFormatQ5_0 = {model::DType::q5_0,
+                                 32,
+                                 kBytes,
+                                 1,
+                                 false,
+                                 ScaleKind::half,
+                                 &dequantize_blocks<kFormatQ5_0>,
+                                 &unpack};
 
 }  // namespace inference::engine

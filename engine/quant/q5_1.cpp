@@ -19,7 +19,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ5_1 = {
-    model::DType::q5_1, 32, kBytes, 1, true, ScaleKind::half, &dequantize_blocks<kFormatQ5_1>, &unpack};
+const QuantFormat kFormatQ5_1 = {model::DType::q5_1,
+                                 32,
+                                 kBytes,
+                                 1,
+                                 true,
+                                 ScaleKind::half,
+                                 &dequantize_blocks<kFormatQ5_1>,
+                                 &unpack};
 
 }  // namespace inference::engine

@@ -21,7 +21,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ5K = {
-    model::DType::q5_k, 256, kBytes, 1, true, ScaleKind::sub, &dequantize_blocks<kFormatQ5K>, &unpack};
+const QuantFormat kFormatQ5K = {model::DType::q5_k,
+                                256,
+                                kBytes,
+                                1,
+                                true,
+                                ScaleKind::sub,
+                                &dequantize_blocks<kFormatQ5K>,
+                                &unpack};
 
 }  // namespace inference::engine

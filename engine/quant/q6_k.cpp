@@ -26,7 +26,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ6K = {
-    model::DType::q6_k, 256, kBytes, 2, false, ScaleKind::sub, &dequantize_blocks<kFormatQ6K>, &unpack};
+const QuantFormat kFormatQ6K = {model::DType::q6_k,
+                                256,
+                                kBytes,
+                                2,
+                                false,
+                                ScaleKind::sub,
+                                &dequantize_blocks<kFormatQ6K>,
+                                &unpack};
 
 }  // namespace inference::engine

@@ -14,7 +14,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatQ8_0 = {
-    model::DType::q8_0, 32, kBytes, 1, false, ScaleKind::half, &dequantize_blocks<kFormatQ8_0>, &unpack};
+const QuantFormat kFormatQ8_0 = {model::DType::q8_0,
+                                 32,
+                                 kBytes,
+                                 1,
+                                 false,
+                                 ScaleKind::half,
+                                 &dequantize_blocks<kFormatQ8_0>,
+                                 &unpack};
 
 }  // namespace inference::engine

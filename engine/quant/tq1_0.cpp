@@ -33,7 +33,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatTq1_0 = {
-    model::DType::tq1_0, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatTq1_0>, &unpack};
+const QuantFormat kFormatTq1_0 = {model::DType::tq1_0,
+                                  256,
+                                  kBytes,
+                                  1,
+                                  false,
+                                  ScaleKind::other,
+                                  &dequantize_blocks<kFormatTq1_0>,
+                                  &unpack};
 
 }  // namespace inference::engine

@@ -17,7 +17,13 @@ void unpack(const std::byte* row, std::size_t index, Codes32& out) {
 
 }  // namespace
 
-const QuantFormat kFormatTq2_0 = {
-    model::DType::tq2_0, 256, kBytes, 1, false, ScaleKind::other, &dequantize_blocks<kFormatTq2_0>, &unpack};
+const QuantFormat kFormatTq2_0 = {model::DType::tq2_0,
+                                  256,
+                                  kBytes,
+                                  1,
+                                  false,
+                                  ScaleKind::other,
+                                  &dequantize_blocks<kFormatTq2_0>,
+                                  &unpack};
 
 }  // namespace inference::engine

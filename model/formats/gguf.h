@@ -40,6 +40,8 @@ class GgufArray {
   GgufArray(GgufType element_type, std::uint64_t count, std::span<const std::byte> bytes);
   GgufType element_type() const { return element_type_; }
   std::uint64_t size() const { return count_; }
+  /// The elements as they are stored.
+  std::span<const std::byte> bytes() const { return bytes_; }
   /// Elements as 64-bit integers or doubles; empty optional if the type does not convert exactly.
   std::optional<std::vector<std::int64_t>> integers() const;
   std::optional<std::vector<double>> floats() const;

@@ -22,7 +22,7 @@
 #include <sys/sysctl.h>
 #endif
 
-#include "platform/posix/errno_error.h"
+#include "platform/atomic_file.h"
 
 namespace inference::platform {
 namespace {
@@ -131,42 +131,10 @@ std::optional<std::string> environment(const char* name) {
 }
 
 Status write_file_atomically(const std::string& path, const void* data, std::size_t size) {
-  // Renaming over a device or a pipe would replace it by a file; those are written directly.
-  struct stat facts{};
-  const bool exists = ::stat(path.c_str(), &facts) == 0;
-  if (exists && S_ISDIR(facts.st_mode))
-    return fail(ErrorCode::invalid_argument, "cannot write: is a folder", path);
-  const bool special = exists && !S_ISREG(facts.st_mode);
-  std::string temporary = special ? path : path + ".XXXXXX";
-  const int fd = special ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : ::mkstemp(temporary.data());
-  if (fd < 0) return errno_error("cannot write", path);
-  const auto* bytes = static_cast<const char*>(data);
-  Status status;
-  while (size > 0 && status) {
-    const ssize_t n = ::write(fd, bytes, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      status = errno_error("cannot write", path);
-      break;
-    }
-    bytes += n;
-    size -= static_cast<std::size_t>(n);
-  }
-  if (!special) {
-    // mkstemp makes the file private; what an ordinary file would get is 0666 less the umask.
-    const mode_t mask = ::umask(0);
-    ::umask(mask);
-    if (status && ::fchmod(fd, exists ? facts.st_mode & 07777 : 0666 & ~mask) != 0)
-      status = errno_error("cannot set the permissions", path);
-    if (status && ::fsync(fd) != 0) status = errno_error("cannot write", path);
-  }
-  if (::close(fd) != 0 && status) status = errno_error("cannot write", path);
-  if (!special) {
-    if (status && ::rename(temporary.c_str(), path.c_str()) != 0)
-      status = errno_error("cannot rename the finished file", path);
-    if (!status) ::unlink(temporary.c_str());
-  }
-  return status;
+  auto file = AtomicFile::create(path);
+  if (!file) return std::unexpected(std::move(file.error()));
+  if (auto ok = file->write({static_cast<const std::byte*>(data), size}); !ok) return ok;
+  return file->commit();
 }
 
 }  // namespace inference::platform

@@ -260,6 +260,18 @@ TEST_F(Cli, measures_as_json) {
     EXPECT_NE(json[0].find(key), nullptr) << key;
 }
 
+TEST_F(Cli, quantizes_a_model_that_then_answers) {
+  const std::string in = kData + "/gguf/llama.gguf";
+  const std::string out = file("small model.gguf");
+  ASSERT_EQ(run({"quantize", in, out, "--type", "q8_0"}).status, 0);
+  EXPECT_LT(fs::file_size(out), fs::file_size(in));
+  const Outcome answer = run({"run", out, "hello", "--raw", "--max-tokens", "3", "--json"});
+  EXPECT_EQ(answer.status, 0) << answer.err;
+  expect_one_error_line(run({"quantize", in, out, "--type", "Q9"}), 2);
+  expect_one_error_line(run({"quantize", in, in, "--type", "q8_0"}), 1);
+  expect_one_error_line(run({"quantize", file("none"), out, "--type", "q8_0"}), 1);
+}
+
 TEST_F(Cli, prints_completions) {
   for (const char* shell : {"bash", "zsh", "fish"})
     EXPECT_NE(run({"completions", shell}).out.find("perplexity"), std::string::npos);
