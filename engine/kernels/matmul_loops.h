@@ -104,8 +104,8 @@ struct MatmulLoops {
   // --- quantised weights
   /// The four vectors of codes of a group's half, as V::dot16 wants them.
   template <CodeForm kForm>
-  static void load_half(const std::byte* p, std::size_t half, const typename V::Values& values,
-                        Codes* codes) {
+  static inline void load_half(const std::byte* p, std::size_t half,
+                               const typename V::Values& values, Codes* codes) {
     if constexpr (kForm == CodeForm::bytes) {
       for (std::size_t j = 0; j < 4; ++j) codes[j] = V::load_codes(p + 256 * half + 64 * j);
       return;
@@ -157,29 +157,35 @@ struct MatmulLoops {
       const float* d = x.scales + at * 2;
       const std::size_t d_stride = x.groups * 2;
       F low[kInputs];  // d0 p0
-#pragma GCC unroll 2
-      for (std::size_t half = 0; half < 2; ++half) {
+      // Each half is written out: g++ 12 gets a loop over them wrong when it unrolls it (-O1, -O2).
+      const auto add_half = [&]<std::size_t kHalf>() {
         Codes codes[4];
-        load_half<kCodes>(codes_at, half, values, codes);
+        load_half<kCodes>(codes_at, kHalf, values, codes);
         I sums[kInputs];
-        V::template dot16<kCodes, kInputs>(codes, x.codes + at * kGroup + 16 * half,
-                                           x.groups * kGroup, x.minus_sums + at * 2 + half,
+        V::template dot16<kCodes, kInputs>(codes, x.codes + at * kGroup + 16 * kHalf,
+                                           x.groups * kGroup, x.minus_sums + at * 2 + kHalf,
                                            x.groups * 2, sums);
         if constexpr (kScales == 1) {
 #pragma GCC unroll 16
           for (std::size_t i = 0; i < kInputs; ++i) {
             const F p = V::to_float(sums[i]);
-            const F scale = V::set1(d[i * d_stride + half]);
-            low[i] = half == 0 ? V::mul(scale, p) : V::fma(scale, p, low[i]);
+            const F scale = V::set1(d[i * d_stride + kHalf]);
+            if constexpr (kHalf == 0) {
+              low[i] = V::mul(scale, p);
+            } else {
+              low[i] = V::fma(scale, p, low[i]);
+            }
           }
         } else {
-          const F scale = load_factor<kScale>(factors + half * kLayout.factor_bytes(), base);
+          const F scale = load_factor<kScale>(factors + kHalf * kLayout.factor_bytes(), base);
 #pragma GCC unroll 16
           for (std::size_t i = 0; i < kInputs; ++i)
-            acc[i] = V::fma(scale, V::mul(V::set1(d[i * d_stride + half]), V::to_float(sums[i])),
+            acc[i] = V::fma(scale, V::mul(V::set1(d[i * d_stride + kHalf]), V::to_float(sums[i])),
                             acc[i]);
         }
-      }
+      };
+      add_half.template operator()<0>();
+      add_half.template operator()<1>();
       if constexpr (kScales == 1) {
         const F scale = load_factor<kScale>(factors, base);
 #pragma GCC unroll 16
