@@ -120,6 +120,20 @@ Status for_each_line(const std::function<Status(std::size_t, const std::string&)
   return {};
 }
 
+Result<std::vector<TokenId>> token_ids(const model::Json& json, const char* expected) {
+  const model::Json* list = json.find("ids");
+  if (list == nullptr || list->as_array() == nullptr)
+    return fail(ErrorCode::invalid_argument, expected);
+  std::vector<TokenId> out;
+  for (const model::Json& id : *list->as_array()) {
+    const auto number = id.as_integer();
+    if (!number || *number < INT32_MIN || *number > INT32_MAX)
+      return fail(ErrorCode::invalid_argument, "an id is no token id");
+    out.push_back(static_cast<TokenId>(*number));
+  }
+  return out;
+}
+
 std::string show_bytes(std::uint64_t bytes) {
   const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);

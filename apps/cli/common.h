@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "inference/inference.h"
+#include "model/formats/json.h"
 
 namespace inference::cli {
 
@@ -63,6 +64,9 @@ std::string model_name(const DiscoveredModel& model);
 
 /// Calls `each(line number from 0, line)` for the lines of stdin until one fails.
 Status for_each_line(const std::function<Status(std::size_t, const std::string&)>& each);
+
+/// The token ids in {"ids": [...]}; `expected` says what a line without them should have been.
+Result<std::vector<TokenId>> token_ids(const model::Json& json, const char* expected);
 
 /// Ctrl-C requests a stop while one of these lives; the second one ends the program.
 class InterruptGuard {

@@ -25,17 +25,7 @@ Result<std::vector<TokenId>> ids_of(const std::string& line, TextModel& model) {
       return fail(ErrorCode::unsupported, "the backend does not tokenize; give {\"ids\"}");
     return codec->encode_text(*text->as_string(), {.add_special = true, .parse_special = true});
   }
-  const model::Json* list = json->find("ids");
-  if (list == nullptr || list->as_array() == nullptr)
-    return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]} or {\"text\": ...}");
-  std::vector<TokenId> out;
-  for (const model::Json& id : *list->as_array()) {
-    const auto number = id.as_integer();
-    if (!number || *number < INT32_MIN || *number > INT32_MAX)
-      return fail(ErrorCode::invalid_argument, "an id is no token id");
-    out.push_back(static_cast<TokenId>(*number));
-  }
-  return out;
+  return token_ids(*json, "expected {\"ids\": [...]} or {\"text\": ...}");
 }
 
 int run(const Options& options) {

@@ -15,25 +15,11 @@ struct Options {
   bool skip_special = false;
 };
 
-Result<std::vector<TokenId>> ids_of(const model::Json& json) {
-  const model::Json* list = json.find("ids");
-  if (list == nullptr || list->as_array() == nullptr)
-    return fail(ErrorCode::invalid_argument, "expected {\"ids\": [...]}");
-  std::vector<TokenId> out;
-  for (const model::Json& id : *list->as_array()) {
-    const auto number = id.as_integer();
-    if (!number || *number < INT32_MIN || *number > INT32_MAX)
-      return fail(ErrorCode::invalid_argument, "an id is no token id");
-    out.push_back(static_cast<TokenId>(*number));
-  }
-  return out;
-}
-
 Status decode_line(const model::Tokenizer& tokenizer, const Options& options,
                    const std::string& line) {
   const auto json = model::parse_json(line, "stdin");
   if (!json) return std::unexpected(json.error());
-  const auto ids = ids_of(*json);
+  const auto ids = token_ids(*json, "expected {\"ids\": [...]}");
   if (!ids) return std::unexpected(ids.error());
   auto text = tokenizer.decode(*ids, options.skip_special);
   if (!text) return std::unexpected(text.error());

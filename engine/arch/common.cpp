@@ -9,7 +9,7 @@ namespace {
 RopeScaling scaling_of(ConfigReader& in, const std::string& type) {
   if (type == "default" || type == "none" || type.empty()) return RopeScaling::none;
   if (type == "linear") return RopeScaling::linear;
-  if (type == "llama3") return RopeScaling::llama3;
+  if (type == "llama3") return RopeScaling::wavelength;
   if (type == "yarn") return RopeScaling::yarn;
   if (type == "longrope" || type == "su") return RopeScaling::longrope;
   in.refuse(ErrorCode::unsupported,
@@ -137,7 +137,7 @@ RopeParameters read_rope_object(ConfigReader& in, const ModelSpec& spec, RopePar
   const bool has_factor = in.has({"factor", ""});
   rope.factor = in.number_or({"factor", ""}, 1, 0, kMaxScale);
   const bool needs_factor =
-      rope.scaling == RopeScaling::linear || rope.scaling == RopeScaling::llama3;
+      rope.scaling == RopeScaling::linear || rope.scaling == RopeScaling::wavelength;
   if (needs_factor && !has_factor) in.refuse(ErrorCode::corrupt_data, "rope: factor is missing");
   if (!has_factor && (rope.scaling == RopeScaling::yarn || rope.scaling == RopeScaling::longrope))
     rope.factor =

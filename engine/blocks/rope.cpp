@@ -24,9 +24,9 @@ std::vector<float> plain(const RopeParameters& p) {
   return out;
 }
 
-/// Llama 3.1: wavelengths beyond original / low are divided by the factor, below original / high
+/// Wavelengths beyond original / low are divided by the factor, below original / high
 /// kept, and blended between (transformers' modeling_rope_utils).
-std::vector<float> llama3(const RopeParameters& p) {
+std::vector<float> by_wavelength(const RopeParameters& p) {
   std::vector<float> out = plain(p);
   const auto context = static_cast<float>(p.original_context);
   for (float& f : out) {
@@ -88,11 +88,11 @@ Status check(const RopeParameters& p) {
   if (!usable(p.theta)) return bad("theta", p.theta);
   if (!usable(p.factor)) return bad("factor", p.factor);
   if (!usable(p.attention_factor)) return bad("attention_factor", p.attention_factor);
-  const bool needs_context = p.scaling == RopeScaling::llama3 || p.scaling == RopeScaling::yarn ||
-                             p.scaling == RopeScaling::longrope;
+  const bool needs_context = p.scaling == RopeScaling::wavelength ||
+                             p.scaling == RopeScaling::yarn || p.scaling == RopeScaling::longrope;
   if (needs_context && p.original_context <= 0)
     return bad("original_max_position_embeddings", p.original_context);
-  if (p.scaling == RopeScaling::llama3 &&
+  if (p.scaling == RopeScaling::wavelength &&
       (!usable(p.low_frequency_factor) || !usable(p.high_frequency_factor) ||
        p.high_frequency_factor <= p.low_frequency_factor))
     return bad("high_freq_factor", p.high_frequency_factor);
@@ -131,8 +131,8 @@ Result<Rope> Rope::create(const RopeParameters& p, bool interleaved) {
       rope.frequencies_ = plain(p);
       for (float& f : rope.frequencies_) f /= p.factor;
       break;
-    case RopeScaling::llama3:
-      rope.frequencies_ = llama3(p);
+    case RopeScaling::wavelength:
+      rope.frequencies_ = by_wavelength(p);
       break;
     case RopeScaling::yarn:
       rope.frequencies_ = yarn(p);

@@ -13,11 +13,11 @@ namespace inference::engine {
 
 enum class RopeScaling : std::uint8_t {
   none,
-  linear,    ///< positions divided by `factor`
-  llama3,    ///< long wavelengths divided by `factor`, short ones kept, a ramp between
-  yarn,      ///< arXiv 2309.00071
-  longrope,  ///< arXiv 2402.13753: own divisors per frequency, others beyond the original context
-  divisors,  ///< given divisors per frequency
+  linear,      ///< positions divided by `factor`
+  wavelength,  ///< long wavelengths divided by `factor`, short ones kept, a ramp between
+  yarn,        ///< arXiv 2309.00071
+  longrope,    ///< arXiv 2402.13753: own divisors per frequency, others beyond the original context
+  divisors,    ///< given divisors per frequency
 };
 
 struct RopeParameters {
@@ -25,12 +25,12 @@ struct RopeParameters {
   float theta = 10000;
   RopeScaling scaling = RopeScaling::none;
   float factor = 1;
-  float low_frequency_factor = 1;     ///< llama3
-  float high_frequency_factor = 4;    ///< llama3
+  float low_frequency_factor = 1;     ///< wavelength
+  float high_frequency_factor = 4;    ///< wavelength
   float beta_fast = 32;               ///< yarn
   float beta_slow = 1;                ///< yarn
   bool truncate = true;               ///< yarn: whole dimensions as the ramp's ends
-  int original_context = 0;           ///< llama3, yarn, longrope
+  int original_context = 0;           ///< wavelength, yarn, longrope
   float attention_factor = 1;         ///< of cosine and sine
   std::vector<float> short_divisors;  ///< [dims / 2]: longrope up to the original context, divisors
   std::vector<float> long_divisors;   ///< [dims / 2]: longrope beyond

@@ -18,7 +18,8 @@ struct AttentionLoops {
   template <KvFormat kFormat>
   static F load_keys(const std::byte* keys, std::size_t dim, std::size_t d, std::size_t token) {
     const std::size_t at = d * kTokens + token;
-    if constexpr (kFormat == KvFormat::f32) return V::load(reinterpret_cast<const float*>(keys) + at);
+    if constexpr (kFormat == KvFormat::f32)
+      return V::load(reinterpret_cast<const float*>(keys) + at);
     if constexpr (kFormat == KvFormat::f16) return V::load_f16(keys + 2 * at);
     if constexpr (kFormat == KvFormat::bf16) return V::load_bf16(keys + 2 * at);
     if constexpr (kFormat == KvFormat::q8_0) {
@@ -66,8 +67,8 @@ struct AttentionLoops {
 
   template <KvFormat kFormat>
   static void typed_scores(const std::byte* keys, std::size_t dim, std::size_t vector_begin,
-                           std::size_t vector_end, const float* q, std::size_t queries,
-                           float scale, float* out, std::size_t out_stride) {
+                           std::size_t vector_end, const float* q, std::size_t queries, float scale,
+                           float* out, std::size_t out_stride) {
     for_queries(queries, [&](auto count, std::size_t i) {
       constexpr std::size_t kQueries = decltype(count)::value;
       std::size_t v = vector_begin;
@@ -125,7 +126,8 @@ struct AttentionLoops {
                        std::size_t end, const float* p, std::size_t p_stride, float* out) {
     F acc[kQueries][kVectors];
     for (std::size_t i = 0; i < kQueries; ++i)
-      for (std::size_t j = 0; j < kVectors; ++j) acc[i][j] = V::load(out + i * dim + d + kLanes * j);
+      for (std::size_t j = 0; j < kVectors; ++j)
+        acc[i][j] = V::load(out + i * dim + d + kLanes * j);
     for (std::size_t t = begin; t < end; ++t) {
       F v[kVectors];
       for (std::size_t j = 0; j < kVectors; ++j)
@@ -136,7 +138,8 @@ struct AttentionLoops {
       }
     }
     for (std::size_t i = 0; i < kQueries; ++i)
-      for (std::size_t j = 0; j < kVectors; ++j) V::store(out + i * dim + d + kLanes * j, acc[i][j]);
+      for (std::size_t j = 0; j < kVectors; ++j)
+        V::store(out + i * dim + d + kLanes * j, acc[i][j]);
   }
   template <KvFormat kFormat>
   static void mix_tail(const std::byte* values, std::size_t dim, std::size_t d, std::size_t begin,
@@ -173,9 +176,7 @@ struct AttentionLoops {
   static void mix(KvFormat format, const std::byte* values, std::size_t dim, std::size_t begin,
                   std::size_t end, const float* p, std::size_t p_stride, std::size_t queries,
                   float* out) {
-    const auto run = [&](auto call) {
-      call(values, dim, begin, end, p, p_stride, queries, out);
-    };
+    const auto run = [&](auto call) { call(values, dim, begin, end, p, p_stride, queries, out); };
     switch (format) {
       case KvFormat::f32:
         return run(typed_mix<KvFormat::f32>);
@@ -207,8 +208,8 @@ struct AttentionLoops {
     }
   }
   template <KvFormat kFormat>
-  static void store_halves(const float* key, const float* value, std::size_t dim,
-                           std::size_t token, std::byte* keys, std::byte* values) {
+  static void store_halves(const float* key, const float* value, std::size_t dim, std::size_t token,
+                           std::byte* keys, std::byte* values) {
     std::uint16_t half[kLanes];
     for (std::size_t d = 0; d < dim; d += kLanes) {
       const std::size_t n = dim - d < kLanes ? dim - d : kLanes;

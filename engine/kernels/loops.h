@@ -13,36 +13,15 @@
 #include "engine/kernels/attention_loops.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/matmul_loops.h"
+#include "engine/kernels/pieces.h"
 
 namespace inference::engine {
 
 template <class V>
-struct Loops {
-  using F = typename V::Floats;
-  static constexpr std::size_t kLanes = 16;
-
-  // --- pieces of less than 16 elements go through a buffer of zeros, in every table alike
-  template <class T>
-  static void copy_tail(const T* from, T* to, std::size_t n) {
-    for (std::size_t i = 0; i < kLanes; ++i) to[i] = i < n ? from[i] : T(0);
-  }
-  static F load_tail(const float* x, std::size_t n) {
-    float buffer[kLanes];
-    copy_tail(x, buffer, n);
-    return V::load(buffer);
-  }
-  static void store_tail(F value, float* y, std::size_t n) {
-    float buffer[kLanes];
-    V::store(buffer, value);
-    for (std::size_t i = 0; i < n; ++i) y[i] = buffer[i];
-  }
-  static float tree(F value) {
-    float lane[kLanes];
-    V::store(lane, value);
-    for (std::size_t width = kLanes / 2; width > 0; width /= 2)
-      for (std::size_t i = 0; i < width; ++i) lane[i] = lane[i] + lane[i + width];
-    return lane[0];
-  }
+struct Loops : Pieces<V> {
+  using typename Pieces<V>::F;
+  using Pieces<V>::copy_tail, Pieces<V>::kLanes, Pieces<V>::load_some, Pieces<V>::load_tail,
+      Pieces<V>::store_tail, Pieces<V>::tree;
 
   // --- vectors
   static float dot(const float* a, const float* b, std::size_t n) {
@@ -80,10 +59,6 @@ struct Loops {
     for (; i + kLanes <= n; i += kLanes) V::store(y + i, f(V::load(x + i), i, kLanes));
     if (i < n) store_tail(f(load_tail(x + i, n - i), i, n - i), y + i, n - i);
   }
-  static F load_some(const float* x, std::size_t n) {
-    return n == kLanes ? V::load(x) : load_tail(x, n);
-  }
-
   static void scale_mul(const float* x, float scale, const float* w, float* y, std::size_t n) {
     const F s = V::set1(scale);
     map(x, y, n, [&](F v, std::size_t i, std::size_t some) {
@@ -174,9 +149,20 @@ struct Loops {
   }
 
   static constexpr Kernels table(const char* isa) {
-    return Kernels{isa,       &dot,       &axpy,     &sum_of_squares,
-                   &max,      &scale_mul, &exp_sum,  &silu_mul, &gelu_tanh_mul, &clamped_swiglu,
-                   &soft_cap, &to_f16,    &MatmulLoops<V>::kTable,  &AttentionLoops<V>::kTable};
+    return Kernels{isa,
+                   &dot,
+                   &axpy,
+                   &sum_of_squares,
+                   &max,
+                   &scale_mul,
+                   &exp_sum,
+                   &silu_mul,
+                   &gelu_tanh_mul,
+                   &clamped_swiglu,
+                   &soft_cap,
+                   &to_f16,
+                   &MatmulLoops<V>::kTable,
+                   &AttentionLoops<V>::kTable};
   }
 };
 

@@ -5,31 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/pieces.h"
 #include "engine/kernels/quantized.h"
 
 namespace inference::engine {
 
 template <class V>
-struct MatmulLoops {
-  using F = typename V::Floats;
+struct MatmulLoops : Pieces<V> {
+  using typename Pieces<V>::F;
+  using Pieces<V>::kLanes, Pieces<V>::load_some, Pieces<V>::store_tail, Pieces<V>::tree;
   using I = typename V::Ints;
   using Codes = typename V::Codes;
-  static constexpr std::size_t kLanes = 16;
-
-  static F load_some(const float* x, std::size_t n) {
-    if (n == kLanes) return V::load(x);
-    float buffer[kLanes];
-    for (std::size_t i = 0; i < kLanes; ++i) buffer[i] = i < n ? x[i] : 0.0F;
-    return V::load(buffer);
-  }
-  /// Lane j with j + 8, then 4, 2, 1.
-  static float tree(F value) {
-    float lane[kLanes];
-    V::store(lane, value);
-    for (std::size_t width = kLanes / 2; width > 0; width /= 2)
-      for (std::size_t i = 0; i < width; ++i) lane[i] = lane[i] + lane[i + width];
-    return lane[0];
-  }
 
   // --- float weights
   template <FloatType kType>
@@ -104,8 +90,8 @@ struct MatmulLoops {
   // --- quantised weights
   /// The four vectors of codes of a group's half, as V::dot16 wants them.
   template <CodeForm kForm>
-  static inline void load_half(const std::byte* p, std::size_t half,
-                               const typename V::Values& values, Codes* codes) {
+  static void load_half(const std::byte* p, std::size_t half, const typename V::Values& values,
+                        Codes* codes) {
     if constexpr (kForm == CodeForm::bytes) {
       for (std::size_t j = 0; j < 4; ++j) codes[j] = V::load_codes(p + 256 * half + 64 * j);
       return;
@@ -237,9 +223,7 @@ struct MatmulLoops {
       if (rows == kPanelRows) {
         V::store(out, acc[i]);
       } else {
-        float lane[kLanes];
-        V::store(lane, acc[i]);
-        for (std::size_t r = 0; r < rows; ++r) out[r] = lane[r];
+        store_tail(acc[i], out, rows);
       }
     }
   }

@@ -25,6 +25,7 @@ struct Matrix::Data {
   FloatWeights floats;
   QuantizedWeights quantized;
   platform::PageBuffer own;  ///< panels that stand in no arena
+  std::byte* to = nullptr;   ///< where panels stand or will; untouched memory is not taken up
   std::size_t packed_bytes = 0;
   std::span<const std::byte> bytes = {};  ///< still to be repacked
   std::function<void(std::span<const std::byte>)> on_packed = {};
@@ -366,22 +367,23 @@ Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
     return matrix;
   }
   const PanelLayout layout = layout_of(*format);
+  const std::uint64_t panel_bytes = estimate_packed_bytes(type, rows, cols);
+  data.to = options.arena != nullptr ? options.arena->take(panel_bytes) : nullptr;
+  if (data.to == nullptr) {
+    auto own = platform::PageBuffer::create(panel_bytes);
+    if (!own) return bad_matrix(own.error().code, name, own.error().message);
+    data.own = std::move(*own);
+    data.to = data.own.data();
+  }
+  data.quantized = {layout, data.to, nullptr, 0, rows, cols / kGroup};
   if (starts_in_place(type, cols)) {
-    data.quantized = {layout, nullptr, bytes.data(), 0, rows, cols / kGroup};
+    data.quantized.in_place = bytes.data();
     data.bytes = bytes;
     data.on_packed = options.on_packed;
     return matrix;
   }
-  data.packed_bytes = estimate_packed_bytes(type, rows, cols);
-  std::byte* panels = options.arena != nullptr ? options.arena->take(data.packed_bytes) : nullptr;
-  if (panels == nullptr) {
-    auto own = platform::PageBuffer::create(data.packed_bytes);
-    if (!own) return bad_matrix(own.error().code, name, own.error().message);
-    data.own = std::move(*own);
-    panels = data.own.data();
-  }
-  data.quantized = {layout, panels, nullptr, 0, rows, cols / kGroup};
-  if (!pack(*format, data.quantized, 0, data.panels(), bytes, panels, options))
+  data.packed_bytes = panel_bytes;
+  if (!pack(*format, data.quantized, 0, data.panels(), bytes, data.to, options))
     return bad_matrix(ErrorCode::internal, name, "a code is outside the type's table");
   return matrix;
 }
@@ -390,15 +392,6 @@ std::size_t Matrix::pack_more(std::size_t budget, ThreadPool& pool) {
   if (!data_ || data_->bytes.empty()) return 0;
   Data& data = *data_;
   QuantizedWeights& w = data.quantized;
-  if (data.own.size() == 0) {
-    auto own = platform::PageBuffer::create(estimate_packed_bytes(data.type, data.rows, data.cols));
-    if (!own) {  // it goes on as it is
-      data.bytes = {};
-      return 0;
-    }
-    data.own = std::move(*own);
-    w.panels = data.own.data();
-  }
   const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
   const std::size_t end = std::min(data.panels(), w.packed + budget / panel_bytes + 1);
   const std::size_t before = w.packed;
@@ -406,7 +399,7 @@ std::size_t Matrix::pack_more(std::size_t budget, ThreadPool& pool) {
   options.pool = &pool;
   options.on_packed = data.on_packed;
   // Bytes have no codes that could not be stored.
-  (void)pack(*quant_format(data.type), w, before, end, data.bytes, data.own.data(), options);
+  (void)pack(*quant_format(data.type), w, before, end, data.bytes, data.to, options);
   w.packed = end;
   data.packed_bytes = end * panel_bytes;
   if (end == data.panels()) {

@@ -70,8 +70,8 @@ std::uint64_t Decoder::scratch_bytes(const ModelSpec& spec) {
     activations *= 2;
   }
   floats += kLogitRows * w.vocab;
-  // Codes, and per 16 of them a scale and a sum.
-  return floats * sizeof(float) + activations + activations / 16 * 8;
+  // Codes; per 16 of them a scale and two sums, per 32 one sum more.
+  return floats * sizeof(float) + activations + activations / 32 * 28;
 }
 
 void Decoder::find_work_for_later() {
