@@ -4,9 +4,9 @@
 #include <iostream>
 #include <sstream>
 
-#include "apps/cli/likelihood.h"
 #include "apps/cli/terminal.h"
 #include "apps/cli/verbs.h"
+#include "consumers/likelihood/request.h"
 #include "model/formats/json.h"
 
 namespace inference::cli {
@@ -35,7 +35,7 @@ Result<OutJson> best_label(TextModel& model, const Options& options, const std::
     return fail(ErrorCode::unsupported, "the backend does not give likelihoods");
   std::vector<LikelihoodRequest> requests;
   for (const std::string& label : options.labels) {
-    auto request = likelihood_request(*codec, prompt, options.prefix + label);
+    auto request = likelihood::make_request(*codec, prompt, options.prefix + label);
     if (!request) return std::unexpected(std::move(request.error()));
     requests.push_back(std::move(*request));
   }
