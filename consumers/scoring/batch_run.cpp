@@ -77,4 +77,15 @@ Result<RunOutcome> run_in_batches(store::Store& store, const RunPlan& plan, cons
   return out;
 }
 
+Status finish_run(store::Store& store, std::int64_t run, std::span<const store::Metric> metrics) {
+  auto batch = store.begin();
+  if (!batch) return std::unexpected(batch.error());
+  for (store::Metric metric : metrics) {
+    metric.run = run;
+    if (Status ok = batch->put(metric); !ok) return ok;
+  }
+  if (Status ok = batch->set_state(run, store::RunState::finished, "{}"); !ok) return ok;
+  return batch->commit();
+}
+
 }  // namespace inference::scoring

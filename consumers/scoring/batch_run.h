@@ -56,4 +56,7 @@ Result<RunOutcome> run_in_batches(store::Store& store, const RunPlan& plan, cons
                                   const std::stop_token& stop,
                                   const std::function<void(const RunProgress&)>& on_progress = {});
 
+/// Adds a run's metrics and ends it as finished, both at once.
+Status finish_run(store::Store& store, std::int64_t run, std::span<const store::Metric> metrics);
+
 }  // namespace inference::scoring

@@ -23,10 +23,10 @@ struct Comparison {
   std::size_t pairs = 0;
   double before = 0;  ///< means over the pairs
   double after = 0;
-  Interval delta;     ///< of after - before, by bootstrap over the pairs
-  double p = 1;       ///< paired permutation test
-  bool pass_fail = false;      ///< every value is 0 or 1
-  std::vector<Flip> flips;     ///< of pass/fail metrics: items that changed sides
+  Interval delta;           ///< of after - before, by bootstrap over the pairs
+  double p = 1;             ///< paired permutation test
+  bool pass_fail = false;   ///< every value is 0 or 1
+  std::vector<Flip> flips;  ///< of pass/fail metrics: items that changed sides
 };
 
 struct RunComparison {

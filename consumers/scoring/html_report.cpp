@@ -63,22 +63,29 @@ std::string chart(const std::string& title, const std::vector<Bar>& bars) {
     high = std::max({high, bar.interval.high, bar.interval.mean});
   }
   if (high - low < 1e-12) high = low + 1;
-  const auto x = [&](double value) { return kLabels + (value - low) / (high - low) * (kWidth - kLabels - kValues); };
+  const auto x = [&](double value) {
+    return kLabels + (value - low) / (high - low) * (kWidth - kLabels - kValues);
+  };
   const double height = kRow * static_cast<double>(bars.size()) + 8;
-  std::string out = "<svg role=\"img\" aria-label=\"" + escape_html(title) + "\" viewBox=\"0 0 " + number(kWidth, "%.0f") + " " +
-                    number(height, "%.0f") + "\" width=\"100%\">\n<line class=\"axis\" x1=\"" + number(x(0), "%.1f") + "\" x2=\"" +
-                    number(x(0), "%.1f") + "\" y1=\"0\" y2=\"" + number(height, "%.0f") + "\"/>\n";
+  std::string out = "<svg role=\"img\" aria-label=\"" + escape_html(title) + "\" viewBox=\"0 0 " +
+                    number(kWidth, "%.0f") + " " + number(height, "%.0f") +
+                    "\" width=\"100%\">\n<line class=\"axis\" x1=\"" + number(x(0), "%.1f") +
+                    "\" x2=\"" + number(x(0), "%.1f") + "\" y1=\"0\" y2=\"" +
+                    number(height, "%.0f") + "\"/>\n";
   for (std::size_t i = 0; i < bars.size(); ++i) {
     const Interval& value = bars[i].interval;
     const double top = kRow * static_cast<double>(i) + 4;
     const double middle = top + kRow / 2 - 2;
-    out += "<text x=\"" + number(kLabels - 8, "%.0f") + "\" y=\"" + number(middle + 4, "%.1f") + "\" text-anchor=\"end\">" +
-           escape_html(bars[i].label) + "</text><rect class=\"bar" + (value.mean < 0 ? " minus" : "") + "\" x=\"" +
-           number(std::min(x(0), x(value.mean)), "%.1f") + "\" y=\"" + number(top, "%.1f") + "\" width=\"" +
-           number(std::abs(x(value.mean) - x(0)), "%.1f") + "\" height=\"" + number(kRow - 6, "%.0f") +
-           "\"/><line class=\"whisker\" x1=\"" + number(x(value.low), "%.1f") + "\" x2=\"" + number(x(value.high), "%.1f") + "\" y1=\"" +
-           number(middle, "%.1f") + "\" y2=\"" + number(middle, "%.1f") + "\"/><text x=\"" + number(kWidth - kValues + 8, "%.0f") +
-           "\" y=\"" + number(middle + 4, "%.1f") + "\">" + number(value.mean) + "</text>\n";
+    out += "<text x=\"" + number(kLabels - 8, "%.0f") + "\" y=\"" + number(middle + 4, "%.1f") +
+           "\" text-anchor=\"end\">" + escape_html(bars[i].label) + "</text><rect class=\"bar" +
+           (value.mean < 0 ? " minus" : "") + "\" x=\"" +
+           number(std::min(x(0), x(value.mean)), "%.1f") + "\" y=\"" + number(top, "%.1f") +
+           "\" width=\"" + number(std::abs(x(value.mean) - x(0)), "%.1f") + "\" height=\"" +
+           number(kRow - 6, "%.0f") + "\"/><line class=\"whisker\" x1=\"" +
+           number(x(value.low), "%.1f") + "\" x2=\"" + number(x(value.high), "%.1f") + "\" y1=\"" +
+           number(middle, "%.1f") + "\" y2=\"" + number(middle, "%.1f") + "\"/><text x=\"" +
+           number(kWidth - kValues + 8, "%.0f") + "\" y=\"" + number(middle + 4, "%.1f") + "\">" +
+           number(value.mean) + "</text>\n";
   }
   return out + "</svg>\n";
 }
@@ -94,15 +101,22 @@ std::string averages_section(const Summary& summary) {
     std::string rows;
     for (const Average& average : summary.averages) {
       if (average.suite != suite) continue;
-      if (average.count > 0) bars.push_back({average.metric + " · " + average.model, average.interval});
+      if (average.count > 0)
+        bars.push_back({average.metric + " · " + average.model, average.interval});
       rows += "<tr>" + cell(average.model) + cell(average.metric) +
               number_cell(average.count > 0 ? number(average.interval.mean) : "–") +
-              number_cell(average.count > 0 ? number(average.interval.low) + " … " + number(average.interval.high) : "–") +
-              number_cell(std::to_string(average.count)) + number_cell(std::to_string(average.without)) + "</tr>\n";
+              number_cell(average.count > 0
+                              ? number(average.interval.low) + " … " + number(average.interval.high)
+                              : "–") +
+              number_cell(std::to_string(average.count)) +
+              number_cell(std::to_string(average.without)) + "</tr>\n";
     }
     if (!bars.empty()) out += chart("means of " + suite, bars);
-    out += "<table><tr><th>model</th><th>metric</th><th class=\"n\">mean</th><th class=\"n\">95 % interval</th><th class=\"n\">items</th>"
-           "<th class=\"n\">without a value</th></tr>\n" + rows + "</table>\n";
+    out +=
+        "<table><tr><th>model</th><th>metric</th><th class=\"n\">mean</th><th class=\"n\">95 % "
+        "interval</th><th class=\"n\">items</th>"
+        "<th class=\"n\">without a value</th></tr>\n" +
+        rows + "</table>\n";
   }
   return out;
 }
@@ -111,9 +125,11 @@ std::string numbers_section(const Summary& summary) {
   if (summary.derived.empty() && summary.metrics.empty()) return {};
   std::string out = "<h2>Whole run</h2>\n<table>\n";
   for (const Derived& derived : summary.derived)
-    out += "<tr>" + cell(derived.metric) + cell(derived.model) + number_cell(number(derived.value, "%.5f")) + "</tr>\n";
+    out += "<tr>" + cell(derived.metric) + cell(derived.model) +
+           number_cell(number(derived.value, "%.5f")) + "</tr>\n";
   for (const store::Metric& metric : summary.metrics)
-    out += "<tr>" + cell(metric.name) + cell(metric.detail) + number_cell(metric.value ? number(*metric.value) : "–") + "</tr>\n";
+    out += "<tr>" + cell(metric.name) + cell(metric.detail) +
+           number_cell(metric.value ? number(*metric.value) : "–") + "</tr>\n";
   return out + "</table>\n";
 }
 
@@ -122,20 +138,24 @@ std::string categories_section(const Summary& summary) {
   std::vector<Bar> bars;
   for (const auto& [domain, average] : by_domain(summary, "probes", "passed"))
     if (average.count > 0) bars.push_back({domain, average.interval});
-  return "<h2>Categories</h2>\n" + (bars.empty() ? std::string() : chart("passed by category", bars));
+  return "<h2>Categories</h2>\n" +
+         (bars.empty() ? std::string() : chart("passed by category", bars));
 }
 
 std::string items_section(const Summary& summary) {
   std::string out = "<h2>Items</h2>\n";
   for (const ItemResult& item : summary.items) {
-    out += "<details><summary>" + escape_html(item.response.item_id) + " · " + escape_html(item.response.domain) + " · " +
-           escape_html(item.response.model);
+    out += "<details><summary>" + escape_html(item.response.item_id) + " · " +
+           escape_html(item.response.domain) + " · " + escape_html(item.response.model);
     if (!item.response.error.empty()) out += " · <span class=\"bad\">error</span>";
-    out += "</summary><pre>" + escape_html(item.response.prompt) + "</pre><hr><pre>" + escape_html(item.response.response) + "</pre>";
-    if (!item.response.error.empty()) out += "<p class=\"bad\">" + escape_html(item.response.error) + "</p>";
+    out += "</summary><pre>" + escape_html(item.response.prompt) + "</pre><hr><pre>" +
+           escape_html(item.response.response) + "</pre>";
+    if (!item.response.error.empty())
+      out += "<p class=\"bad\">" + escape_html(item.response.error) + "</p>";
     out += "<table>";
     for (const store::Score& score : item.scores)
-      out += "<tr>" + cell(score.suite) + cell(score.metric) + number_cell(score.value ? number(*score.value) : "–") +
+      out += "<tr>" + cell(score.suite) + cell(score.metric) +
+             number_cell(score.value ? number(*score.value) : "–") +
              cell(score.error.empty() ? score.raw : score.error) + "</tr>";
     out += "</table></details>\n";
   }
@@ -143,7 +163,8 @@ std::string items_section(const Summary& summary) {
 }
 
 std::string page(const std::string& title, const std::string& body) {
-  return kHead + escape_html(title) + kStyle + "<h1>" + escape_html(title) + "</h1>\n" + body + "</body></html>\n";
+  return kHead + escape_html(title) + kStyle + "<h1>" + escape_html(title) + "</h1>\n" + body +
+         "</body></html>\n";
 }
 
 }  // namespace
@@ -179,43 +200,57 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string to_html(const Summary& summary) {
-  const std::string facts = "<p>" + std::to_string(summary.items.size()) + " items · " + escape_html(store::to_string(summary.run.state)) +
-                            (summary.run.model.empty() ? "" : " · " + escape_html(summary.run.model)) + "</p>\n";
+  const std::string facts =
+      "<p>" + std::to_string(summary.items.size()) + " items · " +
+      escape_html(store::to_string(summary.run.state)) +
+      (summary.run.model.empty() ? "" : " · " + escape_html(summary.run.model)) + "</p>\n";
   return page(summary.run.kind + " run " + std::to_string(summary.run.id) + ": " + summary.run.name,
-              facts + categories_section(summary) + averages_section(summary) + numbers_section(summary) + items_section(summary));
+              facts + categories_section(summary) + averages_section(summary) +
+                  numbers_section(summary) + items_section(summary));
 }
 
 std::string to_html(const RunComparison& comparison) {
   std::vector<Bar> bars;
   std::string rows;
   for (const Comparison& row : comparison.rows) {
-    const std::string label = row.suite + "." + row.metric + (row.model.empty() ? "" : " · " + row.model);
+    const std::string label =
+        row.suite + "." + row.metric + (row.model.empty() ? "" : " · " + row.model);
     bars.push_back({label, row.delta});
     std::string flips;
     if (row.pass_fail)
-      for (const Flip& flip : row.flips) flips += (flips.empty() ? "" : ", ") + std::string(flip.after > flip.before ? "+" : "-") + flip.item;
-    rows += "<tr>" + cell(label) + number_cell(number(row.before)) + number_cell(number(row.after)) +
-            number_cell(number(row.delta.mean, "%+.3f")) + number_cell(number(row.delta.low, "%+.3f") + " … " + number(row.delta.high, "%+.3f")) +
-            number_cell(number(row.p, "%.4f")) + number_cell(std::to_string(row.pairs)) + cell(flips) + "</tr>\n";
+      for (const Flip& flip : row.flips)
+        flips += (flips.empty() ? "" : ", ") + std::string(flip.after > flip.before ? "+" : "-") +
+                 flip.item;
+    rows += "<tr>" + cell(label) + number_cell(number(row.before)) +
+            number_cell(number(row.after)) + number_cell(number(row.delta.mean, "%+.3f")) +
+            number_cell(number(row.delta.low, "%+.3f") + " … " + number(row.delta.high, "%+.3f")) +
+            number_cell(number(row.p, "%.4f")) + number_cell(std::to_string(row.pairs)) +
+            cell(flips) + "</tr>\n";
   }
   std::string alone;
-  for (const auto& [label, list] : {std::pair("Only in the old run", &comparison.only_before), std::pair("Only in the new run", &comparison.only_after)})
+  for (const auto& [label, list] : {std::pair("Only in the old run", &comparison.only_before),
+                                    std::pair("Only in the new run", &comparison.only_after)})
     if (!list->empty()) {
       alone += "<p>" + std::string(label) + ":";
       for (const std::string& item : *list) alone += " " + escape_html(item);
       alone += "</p>\n";
     }
-  return page("Run " + std::to_string(comparison.before.id) + " → run " + std::to_string(comparison.after.id),
+  return page("Run " + std::to_string(comparison.before.id) + " → run " +
+                  std::to_string(comparison.after.id),
               (bars.empty() ? std::string() : chart("change of the means", bars)) +
-                  "<table><tr><th>metric</th><th class=\"n\">old</th><th class=\"n\">new</th><th class=\"n\">delta</th>"
-                  "<th class=\"n\">95 % interval</th><th class=\"n\">p</th><th class=\"n\">pairs</th><th>flipped</th></tr>\n" +
+                  "<table><tr><th>metric</th><th class=\"n\">old</th><th class=\"n\">new</th><th "
+                  "class=\"n\">delta</th>"
+                  "<th class=\"n\">95 % interval</th><th class=\"n\">p</th><th "
+                  "class=\"n\">pairs</th><th>flipped</th></tr>\n" +
                   rows + "</table>\n" + alone);
 }
 
 Status write_whole(const std::string& path, std::string_view text) {
   std::string name = path + ".XXXXXX";
   const int file = ::mkostemp(name.data(), O_CLOEXEC);
-  const auto refuse = [&](const char* what) { return fail(ErrorCode::io_error, std::string(what) + ": " + std::strerror(errno), path); };
+  const auto refuse = [&](const char* what) {
+    return fail(ErrorCode::io_error, std::string(what) + ": " + std::strerror(errno), path);
+  };
   if (file < 0) return refuse("cannot write there");
   Status out;
   for (std::size_t done = 0; done < text.size() && out;) {

@@ -68,7 +68,8 @@ int winner(const Verdict& verdict) {
 }
 
 double mean(const Verdict& verdict) {
-  return std::accumulate(verdict.values->begin(), verdict.values->end(), 0.0) / static_cast<double>(verdict.values->size());
+  return std::accumulate(verdict.values->begin(), verdict.values->end(), 0.0) /
+         static_cast<double>(verdict.values->size());
 }
 
 store::Metric position_metric(const std::vector<Twice>& pairs) {
@@ -88,8 +89,11 @@ store::Metric position_metric(const std::vector<Twice>& pairs) {
   store::Metric out;
   out.name = "audit.position";
   if (used > 0) out.value = static_cast<double>(same) / static_cast<double>(used);
-  out.detail = to_line({{"pairs", pairs.size()}, {"used", used}, {"unusable", pairs.size() - used},
-                        {"first_preferred_twice", first_twice}, {"second_preferred_twice", second_twice}});
+  out.detail = to_line({{"pairs", pairs.size()},
+                        {"used", used},
+                        {"unusable", pairs.size() - used},
+                        {"first_preferred_twice", first_twice},
+                        {"second_preferred_twice", second_twice}});
   return out;
 }
 
@@ -105,33 +109,45 @@ store::Metric verbosity_metric(const std::vector<Twice>& pairs) {
   store::Metric out;
   out.name = "audit.verbosity";
   if (!shifts.empty()) out.value = interval.mean;
-  out.detail = to_line({{"answers", pairs.size()}, {"used", shifts.size()}, {"unusable", pairs.size() - shifts.size()},
-                        {"padded_graded_higher", higher}, {"low", interval.low}, {"high", interval.high}});
+  out.detail = to_line({{"answers", pairs.size()},
+                        {"used", shifts.size()},
+                        {"unusable", pairs.size() - shifts.size()},
+                        {"padded_graded_higher", higher},
+                        {"low", interval.low},
+                        {"high", interval.high}});
   return out;
 }
 
 }  // namespace
 
-Result<std::vector<store::Metric>> audit_judge(Judge& judge, const Rubrics& rubrics, const Summary& summary,
-                                               const AuditOptions& options, const std::stop_token& stop) {
+Result<std::vector<store::Metric>> audit_judge(Judge& judge, const Rubrics& rubrics,
+                                               const Summary& summary, const AuditOptions& options,
+                                               const std::stop_token& stop) {
   const auto all = answered(summary);
   const auto chosen = spread(all.size(), options.items);
   std::vector<Pair> pairs;
   for (const std::size_t index : chosen)
     if (const store::Response* other = partner(all, index)) pairs.push_back({all[index], other});
-  const auto positions = ask_twice(pairs.size(), options.concurrency, [&](std::size_t i, bool swapped) {
-    const std::string one = without_thoughts(pairs[i].one->response);
-    const std::string other = without_thoughts(pairs[i].other->response);
-    return judge.grade(rubrics.get("pairwise"),
-                       {{"prompt", pairs[i].one->prompt}, {"response", swapped ? other : one}, {"other", swapped ? one : other}}, stop);
-  });
+  const auto positions =
+      ask_twice(pairs.size(), options.concurrency, [&](std::size_t i, bool swapped) {
+        const std::string one = without_thoughts(pairs[i].one->response);
+        const std::string other = without_thoughts(pairs[i].other->response);
+        return judge.grade(rubrics.get("pairwise"),
+                           {{"prompt", pairs[i].one->prompt},
+                            {"response", swapped ? other : one},
+                            {"other", swapped ? one : other}},
+                           stop);
+      });
   if (!positions) return std::unexpected(positions.error());
   const std::string padding(trimmed(built_in_file("padding.txt")));
-  const auto lengths = ask_twice(chosen.size(), options.concurrency, [&](std::size_t i, bool padded) {
-    const store::Response& item = *all[chosen[i]];
-    const std::string answer = without_thoughts(item.response) + (padded ? "\n\n" + padding : "");
-    return judge.grade(rubrics.get("semantic"), {{"prompt", item.prompt}, {"response", answer}}, stop);
-  });
+  const auto lengths =
+      ask_twice(chosen.size(), options.concurrency, [&](std::size_t i, bool padded) {
+        const store::Response& item = *all[chosen[i]];
+        const std::string answer =
+            without_thoughts(item.response) + (padded ? "\n\n" + padding : "");
+        return judge.grade(rubrics.get("semantic"), {{"prompt", item.prompt}, {"response", answer}},
+                           stop);
+      });
   if (!lengths) return std::unexpected(lengths.error());
   return std::vector{position_metric(*positions), verbosity_metric(*lengths)};
 }

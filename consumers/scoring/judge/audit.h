@@ -21,9 +21,10 @@ struct AuditOptions {
 ///     preferred in both orders.
 ///   audit.verbosity: by how much the mean semantic grade rises when a paragraph that says nothing
 ///     is added to an answer.
-/// Each metric's detail counts what was asked, used and unusable. Without a usable reply there is no
-/// value. Two answers to one prompt are paired where the run has them, else neighbours.
-Result<std::vector<store::Metric>> audit_judge(Judge& judge, const Rubrics& rubrics, const Summary& summary,
-                                               const AuditOptions& options, const std::stop_token& stop);
+/// Each metric's detail counts what was asked, used and unusable. Without a usable reply there is
+/// no value. Two answers to one prompt are paired where the run has them, else neighbours.
+Result<std::vector<store::Metric>> audit_judge(Judge& judge, const Rubrics& rubrics,
+                                               const Summary& summary, const AuditOptions& options,
+                                               const std::stop_token& stop);
 
 }  // namespace inference::scoring

@@ -8,6 +8,7 @@
 
 #include "consumers/scoring/answer.h"
 #include "consumers/scoring/data_files.h"
+#include "consumers/scoring/item.h"
 
 namespace inference::scoring {
 namespace {
@@ -137,6 +138,13 @@ Result<Rubrics> Rubrics::load(const std::string& folder) {
     out.rubrics_.find(name)->second = std::move(*rubric);
   }
   if (error) return fail(ErrorCode::io_error, error.message(), folder);
+  return out;
+}
+
+std::uint64_t Rubrics::fingerprint() const {
+  std::uint64_t out = scoring::fingerprint("");
+  for (const auto& [name, rubric] : rubrics_)
+    out = scoring::fingerprint(rubric.grammar(), scoring::fingerprint(rubric.prompt, out));
   return out;
 }
 

@@ -1,6 +1,7 @@
 // What a judge is asked: a prompt with places to fill in, and the numbers it shall give.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ class Rubrics {
  public:
   static Result<Rubrics> load(const std::string& folder = {});
   const Rubric& get(std::string_view name) const { return rubrics_.find(name)->second; }
+  /// Of everything that a judge is asked, to notice that it changed.
+  std::uint64_t fingerprint() const;
 
  private:
   std::map<std::string, Rubric, std::less<>> rubrics_;

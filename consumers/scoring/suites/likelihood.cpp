@@ -54,9 +54,7 @@ class LikelihoodSuite final : public Suite {
     if (out) return out;
     if (out.error().code == ErrorCode::cancelled) return out;
     // This item's fault, not the run's.
-    const char* metric = is_choice(item)  ? "choice_correct"
-                         : is_cloze(item) ? "cloze_correct"
-                                          : "bits_per_byte";
+    const char* metric = is_choice(item) ? "acc" : is_cloze(item) ? "cloze_acc" : "bits_per_byte";
     return std::vector<Measure>{{.metric = metric, .error = out.error().to_string()}};
   }
 
@@ -123,16 +121,16 @@ class LikelihoodSuite final : public Suite {
       by_bytes.push_back(sum / static_cast<double>(std::max<std::size_t>(text.size(), 1)));
       raw.push_back(sum);
     }
-    return std::vector<Measure>{{"choice_correct", best(sums) == *right ? 1.0 : 0.0, to_line(raw)},
-                                {"choice_correct_norm", best(by_characters) == *right ? 1.0 : 0.0},
-                                {"choice_correct_bytes", best(by_bytes) == *right ? 1.0 : 0.0},
+    return std::vector<Measure>{{"acc", best(sums) == *right ? 1.0 : 0.0, to_line(raw)},
+                                {"acc_norm", best(by_characters) == *right ? 1.0 : 0.0},
+                                {"acc_bytes", best(by_bytes) == *right ? 1.0 : 0.0},
                                 {"choice_logprob", sums[*right]}};
   }
 
   Result<std::vector<Measure>> cloze(const Item& item, const std::stop_token& stop) {
     const auto found = likelihoods(item.prompt, {item.correct_answer}, stop);
     if (!found) return std::unexpected(found.error());
-    return std::vector<Measure>{{"cloze_correct", found->front().greedy ? 1.0 : 0.0},
+    return std::vector<Measure>{{"cloze_acc", found->front().greedy ? 1.0 : 0.0},
                                 {"cloze_logprob", found->front().logprob}};
   }
 
