@@ -100,7 +100,7 @@ def main():
                  doc_to_text="{{prompt}}", doc_to_choice="choices", doc_to_target="label",
                  metric_list=[metric("acc"), metric("acc_norm"), metric("acc_bytes")]),
             task("cloze", write("cloze", [x for x in items if x.get("domain") == "cloze"]), output_type="loglikelihood",
-                 doc_to_text="{{prompt}}", doc_to_target="{{correct_answer}}",
+                 doc_to_text="{{prompt}}", doc_to_target="{{' ' + correct_answer}}",
                  metric_list=[metric("acc"), metric("perplexity", "perplexity", False)]),
             task("text", write("text", [x for x in items if x.get("domain") == "perplexity"]),
                  output_type="loglikelihood_rolling", doc_to_text="", doc_to_target="{{prompt}}",
