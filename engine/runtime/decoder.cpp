@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "engine/blocks/attention.h"
 #include "engine/blocks/norm.h"
@@ -87,12 +88,15 @@ void Decoder::find_work_for_later() {
   std::ranges::reverse(to_pack_);  // taken from the end: the head first, it is the largest
 }
 
-/// A few milliseconds' worth, so that no token waits long for it.
+/// A small part of the pass's own time, so that no token waits long for it. The first pass goes
+/// without: somebody waits for the first token.
 void Decoder::pack_some() {
-  constexpr std::size_t kBudget = 4U << 20;
+  constexpr std::size_t kPerPass = 4U << 20;
+  constexpr std::size_t kPerRow = 1U << 20;
+  const std::size_t budget = kPerPass + kPerRow * rows();
   std::size_t done = 0;
-  while (done < kBudget && !to_pack_.empty()) {
-    const std::size_t bytes = to_pack_.back()->pack_more(kBudget - done, *pool_);
+  while (done < budget && !to_pack_.empty()) {
+    const std::size_t bytes = to_pack_.back()->pack_more(budget - done, *pool_);
     if (bytes == 0) to_pack_.pop_back();
     done += bytes;
   }
@@ -449,6 +453,7 @@ void Decoder::run(std::span<const DecoderRow> rows,
                   const std::function<void(std::size_t, std::span<const float>)>& on_logits,
                   AttentionObserver* observer) {
   rows_ = rows;
+  if (std::exchange(ran_before_, true)) pack_some();
   embed();
   prepare_angles();
   for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
@@ -457,7 +462,6 @@ void Decoder::run(std::span<const DecoderRow> rows,
     feed_forward(weights_->layers[i], spec_->layers[i].experts);
   }
   logits(on_logits);
-  pack_some();
 }
 
 }  // namespace inference::engine

@@ -87,7 +87,8 @@ class Decoder {
   std::vector<Rope> ropes_;
   std::span<const DecoderRow> rows_;
 
-  std::vector<Matrix*> to_pack_;
+  std::vector<Matrix*> to_pack_;  // taken from the end
+  bool ran_before_ = false;
 
   // [rows, width] buffers of a pass
   std::vector<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
