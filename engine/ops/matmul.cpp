@@ -9,6 +9,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/quantized.h"
+#include "engine/ops/scratch.h"
 #include "engine/quant/grids.h"
 #include "engine/quant/half.h"
 #include "engine/quant/quant.h"
@@ -39,9 +40,9 @@ struct Activations::Data {
   std::size_t cols = 0;
   const float* values = nullptr;
   bool quantized = false;  ///< the codes are of the present values
-  std::vector<std::int8_t> codes;
-  std::vector<float> scales, half_sums, group_sums;
-  std::vector<std::int32_t> minus_sums;
+  Scratch<std::int8_t> codes;
+  Scratch<float> scales, half_sums, group_sums;
+  Scratch<std::int32_t> minus_sums;
 
   QuantizedRows quantized_rows() {
     return {codes.data(),      scales.data(), minus_sums.data(), half_sums.data(),

@@ -178,8 +178,8 @@ void Decoder::prepare_angles() {
   }
 }
 
-void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
-                        std::vector<float>& out) {
+void Decoder::norm_rows(const Scratch<float>& in, const std::vector<float>& weight,
+                        Scratch<float>& out) {
   const std::size_t width = weight.size();
   for_rows(rows(), [&](std::size_t i) {
     rms_norm(std::span(in).subspan(i * width, width), weight, spec_->norm_epsilon,
@@ -188,7 +188,7 @@ void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& 
 }
 
 /// A weight as wide as one head normalises each head, a wider one all heads of a row together.
-void Decoder::normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight) {
+void Decoder::normalize_heads(Scratch<float>& x, int heads, const std::vector<float>& weight) {
   const std::size_t row = size_of(heads) * size_of(spec_->head_dim);
   const std::size_t width = weight.size();
   for_rows(rows(), [&](std::size_t i) {
@@ -199,7 +199,7 @@ void Decoder::normalize_heads(std::vector<float>& x, int heads, const std::vecto
   });
 }
 
-void Decoder::rotate(std::vector<float>& x, int heads, int rope) {
+void Decoder::rotate(Scratch<float>& x, int heads, int rope) {
   const std::size_t dim = size_of(spec_->head_dim);
   const Rope& positions = ropes_[size_of(rope)];
   const std::size_t half = size_of(positions.dims() / 2);
@@ -307,7 +307,7 @@ void Decoder::attend_in_splits() {
 
 void Decoder::attention(int layer, const LayerWeights& weights) {
   const std::size_t width = size_of(spec_->hidden);
-  const std::vector<float>* in = &hidden_;
+  const Scratch<float>* in = &hidden_;
   if (spec_->pre_norm) {
     norm_rows(hidden_, weights.attention_norm, normed_);
     in = &normed_;
@@ -331,7 +331,7 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
   add_residual(branch_, weights.attention_post_norm);
 }
 
-void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>& post_norm) {
+void Decoder::add_residual(Scratch<float>& branch, const std::vector<float>& post_norm) {
   const std::size_t width = size_of(spec_->hidden);
   if (!post_norm.empty()) norm_rows(branch, post_norm, branch);
   for_rows(rows(), [&](std::size_t i) {
@@ -342,7 +342,7 @@ void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>&
 
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
 void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-                    std::size_t count, std::vector<float>& out) {
+                    std::size_t count, Scratch<float>& out) {
   apply({{&gate, &gate_}, {&up, &up_}}, in);
   const std::size_t width = gate.weight.rows();
   for_rows(count, [&](std::size_t i) {
@@ -365,7 +365,7 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
 }
 
 /// Rows go to their experts in groups; each row adds its experts' answers in ascending order.
-void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>& in) {
+void Decoder::mix_experts(const LayerWeights& weights, const Scratch<float>& in) {
   const std::size_t width = size_of(spec_->hidden);
   apply({{&weights.router, &router_}}, inputs_);
   std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
@@ -393,7 +393,7 @@ void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>&
 
 void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
   const std::size_t width = size_of(spec_->hidden);
-  const std::vector<float>* in = &hidden_;
+  const Scratch<float>* in = &hidden_;
   if (spec_->pre_norm) {
     norm_rows(hidden_, weights.feed_forward_norm, normed_);
     in = &normed_;
@@ -410,7 +410,7 @@ void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
 /// Reports keys and queries with pairs half a head apart, however the file orders them.
 void Decoder::observe(int layer, AttentionObserver& observer) {
   const std::size_t dim = size_of(spec_->head_dim);
-  const auto ordered = [&](const std::vector<float>& x, int heads) {
+  const auto ordered = [&](const Scratch<float>& x, int heads) {
     std::vector<float> out(x.begin(),
                            x.begin() + static_cast<std::ptrdiff_t>(rows() * size_of(heads) * dim));
     if (!spec_->interleaved_rope) return out;

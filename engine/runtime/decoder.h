@@ -8,6 +8,7 @@
 #include "engine/blocks/attention.h"
 #include "engine/blocks/rope.h"
 #include "engine/ops/matmul.h"
+#include "engine/ops/scratch.h"
 #include "engine/runtime/engine.h"
 #include "engine/runtime/kv_cache.h"
 #include "engine/runtime/thread_pool.h"
@@ -58,15 +59,14 @@ class Decoder {
   /// out = W in + b for several at once.
   struct Applied {
     const Linear* linear;
-    std::vector<float>* out;
+    Scratch<float>* out;
   };
   void apply(std::initializer_list<Applied> all, Activations& in);
   void embed();
   void prepare_angles();
-  void norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
-                 std::vector<float>& out);
-  void normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight);
-  void rotate(std::vector<float>& x, int heads, int rope);
+  void norm_rows(const Scratch<float>& in, const std::vector<float>& weight, Scratch<float>& out);
+  void normalize_heads(Scratch<float>& x, int heads, const std::vector<float>& weight);
+  void rotate(Scratch<float>& x, int heads, int rope);
   void store(int layer);
   void attention(int layer, const LayerWeights& weights);
   AttentionTile tile(int layer, const LayerWeights& weights, std::size_t row, std::size_t rows,
@@ -75,9 +75,9 @@ class Decoder {
   void attend_in_splits();
   void feed_forward(const LayerWeights& weights, bool experts);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-             std::size_t count, std::vector<float>& out);
-  void mix_experts(const LayerWeights& weights, const std::vector<float>& in);
-  void add_residual(std::vector<float>& branch, const std::vector<float>& post_norm);
+             std::size_t count, Scratch<float>& out);
+  void mix_experts(const LayerWeights& weights, const Scratch<float>& in);
+  void add_residual(Scratch<float>& branch, const std::vector<float>& post_norm);
   void observe(int layer, AttentionObserver& observer);
   void logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits);
 
@@ -91,8 +91,8 @@ class Decoder {
   bool ran_before_ = false;
 
   // [rows, width] buffers of a pass
-  std::vector<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
-  std::vector<float> expert_in_, expert_out_, router_, logits_;
+  Scratch<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
+  Scratch<float> expert_in_, expert_out_, router_, logits_;
   std::vector<std::vector<float>> cosines_, sines_;  // [rope][rows, dims / 2]
   std::vector<AttentionScratch> attention_;          // [tasks]
   std::vector<AttentionTile> tiles_;                 // of a layer
