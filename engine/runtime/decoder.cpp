@@ -86,14 +86,20 @@ void Decoder::find_work_for_later() {
         to_pack_.push_back(&linear->weight);
   }
   std::ranges::reverse(to_pack_);  // taken from the end: the head first, it is the largest
+  // All of it within some dozens of passes.
+  constexpr std::size_t kPasses = 32;
+  constexpr std::size_t kLeast = 4U << 20;
+  pack_per_pass_ = kLeast;
+  for (const Matrix* matrix : to_pack_)
+    pack_per_pass_ += Matrix::estimate_packed_bytes(matrix->type(), matrix->rows(),
+                                                    matrix->cols()) / kPasses;
 }
 
 /// A small part of the pass's own time, so that no token waits long for it. The first pass goes
 /// without: somebody waits for the first token.
 void Decoder::pack_some() {
-  constexpr std::size_t kPerPass = 4U << 20;
   constexpr std::size_t kPerRow = 1U << 20;
-  const std::size_t budget = kPerPass + kPerRow * rows();
+  const std::size_t budget = pack_per_pass_ + kPerRow * rows();
   std::size_t done = 0;
   while (done < budget && !to_pack_.empty()) {
     const std::size_t bytes = to_pack_.back()->pack_more(budget - done, *pool_);

@@ -88,6 +88,7 @@ class Decoder {
   std::span<const DecoderRow> rows_;
 
   std::vector<Matrix*> to_pack_;  // taken from the end
+  std::size_t pack_per_pass_ = 0;
   bool ran_before_ = false;
 
   // [rows, width] buffers of a pass
