@@ -47,14 +47,26 @@ Status step(CpuState& state, std::span<Generation* const> generations,
     inputs.push_back({&generation->sequence(), generation->input(), generation->wanted(), {}});
     running.push_back(generation);
   }
-  // Sampling a token may end a sequence, so it waits until the pass is over.
+  // Taking a token may end a sequence, so it waits until the pass is over.
   std::vector<std::vector<float>> logits(inputs.size());
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
-      logits[i].insert(logits[i].end(), row.begin(), row.end());
-    };
+  std::vector<std::vector<TokenId>> best(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (running[i]->wants_best()) {
+      inputs[i].best_sink = [&best, i](std::size_t, TokenId id) { best[i].push_back(id); };
+    } else {
+      inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
+        logits[i].insert(logits[i].end(), row.begin(), row.end());
+      };
+    }
+  }
   if (Status ok = run(state, inputs, stop); !ok) return ok;
-  for (std::size_t i = 0; i < running.size(); ++i) running[i]->take(logits[i]);
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    if (running[i]->wants_best()) {
+      running[i]->take_best(best[i]);
+    } else {
+      running[i]->take(logits[i]);
+    }
+  }
   return {};
 }
 

@@ -23,6 +23,8 @@ struct Kernels {
   void (*axpy)(float s, const float* x, float* y, std::size_t n);
   float (*sum_of_squares)(const float* x, std::size_t n);
   float (*max)(const float* x, std::size_t n);  ///< n >= 1; NaN is ignored
+  /// Where the largest value stands first; -1 when one is NaN or +infinity, or all are -infinity.
+  std::int64_t (*arg_max)(const float* x, std::size_t n);
   /// y[i] = x[i] * scale * w[i]
   void (*scale_mul)(const float* x, float scale, const float* w, float* y, std::size_t n);
   /// x[i] = exp(x[i] - shift); returns the sum (16 lanes). Own polynomial, <= 2 ulp.

@@ -432,12 +432,13 @@ void Decoder::observe(int layer, AttentionObserver& observer) {
                         ordered(key_, spec_->kv_heads), ordered(query_, spec_->heads));
 }
 
-void Decoder::logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits) {
+void Decoder::logits(const RowSink& sink) {
   const std::size_t width = size_of(spec_->hidden);
   const std::size_t vocab = size_of(spec_->vocab_size);
   std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < rows(); ++i)
     if (rows_[i].wants_logits) wanted.push_back(i);
+  std::array<std::int64_t, kLogitRows> best{};
   for (std::size_t begin = 0; begin < wanted.size(); begin += kLogitRows) {
     const std::size_t count = std::min(kLogitRows, wanted.size() - begin);
     for (std::size_t j = 0; j < count; ++j)
@@ -445,18 +446,19 @@ void Decoder::logits(const std::function<void(std::size_t, std::span<const float
                spec_->norm_epsilon, std::span(normed_).subspan(j * width, width));
     inputs_.set(std::span(normed_).first(count * width), count, width);
     apply({{&weights_->output, &logits_}}, inputs_);
-    for (std::size_t j = 0; j < count; ++j) {
+    pool_->run(count, [&](std::size_t j) {
       const std::span<float> row = std::span(logits_).subspan(j * vocab, vocab);
       if (spec_->logit_divisor != 1)
         for (float& value : row) value /= spec_->logit_divisor;
       if (spec_->logit_cap > 0) kernels().soft_cap(row.data(), spec_->logit_cap, vocab);
-      on_logits(wanted[begin + j], row);
-    }
+      if (rows_[wanted[begin + j]].wants_best) best[j] = kernels().arg_max(row.data(), vocab);
+    });
+    for (std::size_t j = 0; j < count; ++j)
+      sink(wanted[begin + j], std::span(logits_).subspan(j * vocab, vocab), best[j]);
   }
 }
 
-void Decoder::run(std::span<const DecoderRow> rows,
-                  const std::function<void(std::size_t, std::span<const float>)>& on_logits,
+void Decoder::run(std::span<const DecoderRow> rows, const RowSink& sink,
                   AttentionObserver* observer) {
   rows_ = rows;
   if (std::exchange(ran_before_, true)) pack_some();
@@ -467,7 +469,7 @@ void Decoder::run(std::span<const DecoderRow> rows,
     if (observer != nullptr) observe(static_cast<int>(i), *observer);
     feed_forward(weights_->layers[i], spec_->layers[i].experts);
   }
-  logits(on_logits);
+  logits(sink);
 }
 
 }  // namespace inference::engine

@@ -1,6 +1,8 @@
 // The forward pass of a decoder over rows of tokens.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -28,7 +30,14 @@ struct DecoderRow {
   KvCache* cache = nullptr;    ///< has room for the position
   bool long_sequence = false;  ///< which RoPE frequencies
   bool wants_logits = false;
+  bool wants_best = false;  ///< besides: the place of the largest logit
 };
+
+/// Gets the logits of a row [vocab], valid during the call, and, where that was asked for, the
+/// place of the largest (-1: there is none, see Kernels::arg_max).
+using RowSink =
+    std::function<void(std::size_t row, std::span<const float> logits, std::int64_t best)>;
+
 
 /// Not thread-safe. Buffers are allocated once; a pass allocates nothing that grows with the model.
 class Decoder {
@@ -39,12 +48,9 @@ class Decoder {
   /// A row of a longer sequence than this uses long frequencies; 0: never.
   int long_from() const;
 
-  /// Appends at most kSliceRows rows: stores keys and values and calls on_logits(row, logits) for
-  /// the rows that want them, in order. Rows of one cache are consecutive and ascend by one
-  /// position.
-  void run(std::span<const DecoderRow> rows,
-           const std::function<void(std::size_t, std::span<const float>)>& on_logits,
-           AttentionObserver* observer);
+  /// Appends at most kSliceRows rows: stores keys and values and calls `sink` for the rows that
+  /// want logits, in order. Rows of one cache are consecutive and ascend by one position.
+  void run(std::span<const DecoderRow> rows, const RowSink& sink, AttentionObserver* observer);
 
   static std::uint64_t scratch_bytes(const ModelSpec& spec);
 
@@ -79,7 +85,7 @@ class Decoder {
   void mix_experts(const LayerWeights& weights, const Scratch<float>& in);
   void add_residual(Scratch<float>& branch, const std::vector<float>& post_norm);
   void observe(int layer, AttentionObserver& observer);
-  void logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits);
+  void logits(const RowSink& sink);
 
   const ModelSpec* spec_;
   Weights* weights_;

@@ -59,6 +59,10 @@ class Sequence {
 /// perhaps on another caller's thread.
 using LogitsSink = std::function<void(std::size_t row, std::span<const float> logits)>;
 
+/// Gets the most probable token of one position instead, the lowest id of equals; -1 where a logit
+/// is NaN or +infinity. Otherwise as LogitsSink.
+using BestSink = std::function<void(std::size_t row, TokenId best)>;
+
 enum class LogitsWanted : std::uint8_t { none, last, all };
 
 /// Tokens to append to a sequence in one pass. A sequence occurs once per pass.
@@ -67,6 +71,7 @@ struct SequenceInput {
   std::span<const TokenId> tokens;  ///< at least one, each inside the vocabulary, within capacity
   LogitsWanted wanted = LogitsWanted::last;
   LogitsSink sink;
+  BestSink best_sink = {};  ///< asked for where `sink` is empty: nobody copies the vocabulary
 };
 
 /// Sees keys and queries of a pass after normalisation and RoPE.

@@ -223,6 +223,10 @@ void Sampler::penalize(std::span<float> logits, std::span<const TokenId> prompt,
   }
 }
 
+bool Sampler::is_arg_max() const {
+  return config_.temperature == 0 && config_.logit_bias.empty() && !penalizes(config_);
+}
+
 Result<TokenId> Sampler::sample(std::span<float> logits, std::span<const TokenId> prompt,
                                 std::span<const TokenId> answer) {
   if (auto ok = check_logits(logits, vocab_size_); !ok) return std::unexpected(ok.error());

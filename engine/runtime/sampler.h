@@ -22,6 +22,9 @@ class Sampler {
   /// invalid_argument, with the field's name and value, for what is out of range.
   static Result<Sampler> create(const GenerateConfig& config, int vocab_size);
 
+  /// Whether every token is the arg-max of its logits as they are: then sample() is not needed.
+  bool is_arg_max() const;
+
   /// `logits` [vocab] is changed. `prompt` and `answer` are the tokens so far; the draw's position
   /// is answer.size(). NaN or +inf logits are an `internal` error.
   Result<TokenId> sample(std::span<float> logits, std::span<const TokenId> prompt,

@@ -147,6 +147,27 @@ TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
 }
 
 /// Input rows in int8 with the memory that they stand in.
+TEST_P(EveryIsa, finds_the_first_of_the_largest_values) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const std::size_t n : {1U, 15U, 16U, 17U, 1023U, 1024U, 1040U, 5000U}) {
+    std::vector<float> x = random_floats(n, 3);
+    const auto expected = std::ranges::max_element(x) - x.begin();
+    EXPECT_EQ(isa().arg_max(x.data(), n), expected);
+    x[n - 1] = x[n / 2] = 1e9F;  // the first of equals
+    EXPECT_EQ(isa().arg_max(x.data(), n), static_cast<std::int64_t>(n / 2));
+    for (const float bad : {infinity, std::nanf("")})
+      for (const std::size_t at : {std::size_t{0}, n / 2, n - 1}) {
+        std::vector<float> y = x;
+        y[at] = bad;
+        EXPECT_EQ(isa().arg_max(y.data(), n), -1) << "place " << at << " of " << n;
+      }
+    std::ranges::fill(x, -infinity);
+    EXPECT_EQ(isa().arg_max(x.data(), n), -1);
+    x[n / 2] = -1e30F;
+    EXPECT_EQ(isa().arg_max(x.data(), n), static_cast<std::int64_t>(n / 2));
+  }
+}
+
 struct InputRows {
   std::vector<std::int8_t> codes;
   std::vector<float> scales, half_sums, group_sums;
