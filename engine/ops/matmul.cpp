@@ -307,6 +307,9 @@ std::size_t Matrix::cols() const {
 DType Matrix::type() const {
   return data_ ? data_->type : DType::f32;
 }
+bool Matrix::takes_codes() const {
+  return data_ && data_->is_quantized();
+}
 std::size_t Matrix::packed_bytes() const {
   return data_ ? data_->packed_bytes : 0;
 }
@@ -413,6 +416,14 @@ void Activations::set(std::span<const float> x, std::size_t rows, std::size_t co
   data_->quantized = false;
 }
 
+void Activations::quantize_row(std::size_t i) {
+  kernels().matmul->quantize(data_->values + i * data_->cols, data_->quantized_rows(), i);
+}
+
+void Activations::rows_quantized() {
+  data_->quantized = true;
+}
+
 std::size_t Activations::rows() const {
   return data_->rows;
 }
@@ -427,7 +438,7 @@ class MatmulAccess {
     std::size_t units = 0;
     for (const Product& product : products) {
       units += units_of(*product.matrix->data_);
-      if (product.matrix->data_->is_quantized() && !inputs.quantized) quantize(pool, inputs);
+      if (product.matrix->data_->is_quantized() && !inputs.quantized) quantize(pool, x);
     }
     if (inputs.rows == 0 || units == 0) return;
     const std::size_t most = pieces(pool, units) * (inputs.rows > 16 ? 4 : 1);
@@ -470,21 +481,19 @@ class MatmulAccess {
     }
   }
 
-  static void quantize(ThreadPool& pool, Activations::Data& x) {
-    const QuantizedRows rows = x.quantized_rows();
-    const auto row = [&](std::size_t i) {
-      kernels().matmul->quantize(x.values + i * x.cols, rows, i);
-    };
+  static void quantize(ThreadPool& pool, Activations& x) {
+    const std::size_t rows = x.rows();
     // Waking the threads costs more than a few rows.
-    if (x.rows <= 2) {
-      for (std::size_t i = 0; i < x.rows; ++i) row(i);
+    if (rows <= 2) {
+      for (std::size_t i = 0; i < rows; ++i) x.quantize_row(i);
     } else {
-      const std::size_t tasks = pieces(pool, x.rows);
+      const std::size_t tasks = pieces(pool, rows);
       pool.run(tasks, [&](std::size_t task) {
-        for (std::size_t i = x.rows * task / tasks; i < x.rows * (task + 1) / tasks; ++i) row(i);
+        for (std::size_t i = rows * task / tasks; i < rows * (task + 1) / tasks; ++i)
+          x.quantize_row(i);
       });
     }
-    x.quantized = true;
+    x.rows_quantized();
   }
 };
 

@@ -70,20 +70,25 @@ class Decoder {
   void apply(std::initializer_list<Applied> all, Activations& in);
   void embed();
   void prepare_angles();
-  void norm_rows(const Scratch<float>& in, const std::vector<float>& weight, Scratch<float>& out);
-  void normalize_heads(Scratch<float>& x, int heads, const std::vector<float>& weight);
-  void rotate(Scratch<float>& x, int heads, int rope);
-  void store(int layer);
+  template <class Function>
+  void make_inputs(Activations& in, const Scratch<float>& x, std::size_t count, std::size_t width,
+                   bool codes, Function f);
+  void normalize(std::size_t row, const std::vector<float>& norm);
+  void begin(const LayerWeights& first);
+  void normalize_heads(std::span<float> row, const std::vector<float>& weight) const;
+  void rotate(std::size_t row, Scratch<float>& x, int heads, int rope) const;
+  void place_keys(int layer, const LayerWeights& weights);
   void attention(int layer, const LayerWeights& weights);
   AttentionTile tile(int layer, const LayerWeights& weights, std::size_t row, std::size_t rows,
                      int kv_head, std::size_t first, std::size_t group);
   void attend_all(int layer, const LayerWeights& weights);
   void attend_in_splits();
-  void feed_forward(const LayerWeights& weights, bool experts);
+  void feed_forward(const LayerWeights& weights, bool experts, const LayerWeights* next);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
              std::size_t count, Scratch<float>& out);
-  void mix_experts(const LayerWeights& weights, const Scratch<float>& in);
-  void add_residual(Scratch<float>& branch, const std::vector<float>& post_norm);
+  void mix_experts(const LayerWeights& weights);
+  void add_residual(const std::vector<float>& post_norm, const std::vector<float>& next_norm,
+                    const Linear* next);
   void observe(int layer, AttentionObserver& observer);
   void logits(const RowSink& sink);
 
