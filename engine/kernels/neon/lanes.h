@@ -11,7 +11,10 @@
 
 namespace inference::engine {
 
-struct NeonLanes {
+/// A class of its own per set of instructions (`Set` is a name and nothing else): inline functions
+/// that are compiled with different flags must not be taken for one another.
+template <class Set>
+struct NeonLanesOf {
   static constexpr std::size_t kRowTile = 2;
   static constexpr std::size_t kInputTile = 2;
   static constexpr std::size_t kQueryTile = 6;
@@ -211,5 +214,7 @@ struct NeonLanes {
     return sum;
   }
 };
+
+using NeonLanes = NeonLanesOf<struct DotProducts>;
 
 }  // namespace inference::engine
