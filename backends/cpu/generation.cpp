@@ -123,8 +123,8 @@ void Generation::take(std::span<const float> logits) {
 void Generation::take_best(std::span<const TokenId> best) {
   take_rows([&](std::size_t row) {
     if (best[row] < 0)
-      return fail_with({ErrorCode::internal, "the model gave a logit that is no number",
-                        state_->path});
+      return fail_with(
+          {ErrorCode::internal, "the model gave a logit that is no number", state_->path});
     Token token;
     token.id = best[row];
     accept(std::move(token));

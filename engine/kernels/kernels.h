@@ -1,8 +1,8 @@
 // The table of inner loops, one implementation per instruction set.
 //
 // Chosen once at start from what the processor can do; INFERENCE_ISA=scalar|avx2|avx512|neon|i8mm
-// forces one, and a name that is unknown or not supported here is an error. Every entry gives the same
-// bits on every instruction set: float sums run in 16 lanes (element i in lane i % 16, fused
+// forces one, and a name that is unknown or not supported here is an error. Every entry gives the
+// same bits on every instruction set: float sums run in 16 lanes (element i in lane i % 16, fused
 // multiply-add, ascending), joined by a fixed tree (lane j with j + 8, then 4, 2, 1).
 #pragma once
 

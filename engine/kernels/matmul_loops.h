@@ -125,8 +125,9 @@ struct MatmulLoops : Pieces<V> {
     return panel + g * layout.group_bytes() + (g / kSuperGroups + 1) * layout.header_bytes();
   }
 
-  /// 16 rows of one panel by kInputs input rows, without the offsets. (Expanding a panel's codes and
-  /// factors once for many tiles of inputs was measured: no faster, the multipliers are the limit.)
+  /// 16 rows of one panel by kInputs input rows, without the offsets. (Expanding a panel's codes
+  /// and factors once for many tiles of inputs was measured: no faster, the multipliers are the
+  /// limit.)
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset,
             std::size_t kInputs>
   static void multiply_codes(const QuantizedWeights& w, const std::byte* panel,
@@ -309,7 +310,8 @@ struct MatmulLoops : Pieces<V> {
       case full:
         if (layout.codes == table) return functions<table, full, 1, false>();
         if (layout.codes == signed_nibbles) return functions<signed_nibbles, full, 1, false>();
-        if (two) return offset ? functions<bytes, full, 2, true>() : functions<bytes, full, 2, false>();
+        if (two)
+          return offset ? functions<bytes, full, 2, true>() : functions<bytes, full, 2, false>();
         return offset ? functions<bytes, full, 1, true>() : functions<bytes, full, 1, false>();
     }
     return {};

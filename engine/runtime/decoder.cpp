@@ -91,8 +91,8 @@ void Decoder::find_work_for_later() {
   constexpr std::size_t kLeast = 4U << 20;
   pack_per_pass_ = kLeast;
   for (const Matrix* matrix : to_pack_)
-    pack_per_pass_ += Matrix::estimate_packed_bytes(matrix->type(), matrix->rows(),
-                                                    matrix->cols()) / kPasses;
+    pack_per_pass_ +=
+        Matrix::estimate_packed_bytes(matrix->type(), matrix->rows(), matrix->cols()) / kPasses;
 }
 
 /// A small part of the pass's own time, so that no token waits long for it. The first pass goes

@@ -38,7 +38,6 @@ struct DecoderRow {
 using RowSink =
     std::function<void(std::size_t row, std::span<const float> logits, std::int64_t best)>;
 
-
 /// Not thread-safe. Buffers are allocated once; a pass allocates nothing that grows with the model.
 class Decoder {
  public:

@@ -103,8 +103,8 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
   plan.memory.kv_cache = *kv;
   plan.memory.scratch = Decoder::scratch_bytes(spec);
   // Read off running processes: the program alone, and what a tokenizer's tables add per token.
-  constexpr std::uint64_t kProgramBytes = 12U << 20;
-  constexpr std::uint64_t kTokenBytes = 200;
+  constexpr std::uint64_t kProgramBytes = 20U << 20;
+  constexpr std::uint64_t kTokenBytes = 36;
   plan.memory.program = kProgramBytes + kTokenBytes * static_cast<std::uint64_t>(spec.vocab_size);
   return plan;
 }

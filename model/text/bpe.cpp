@@ -37,10 +37,9 @@ Result<std::unique_ptr<SubwordModel>> BpeModel::create(
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
-    const std::string_view tail =
-        right.starts_with(model->options_.continuing_prefix)
-            ? right.substr(model->options_.continuing_prefix.size())
-            : right;
+    const std::string_view tail = right.starts_with(model->options_.continuing_prefix)
+                                      ? right.substr(model->options_.continuing_prefix.size())
+                                      : right;
     joined.assign(left).append(tail);
     const auto a = model->find(left);
     const auto b = model->find(right);

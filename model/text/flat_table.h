@@ -16,7 +16,7 @@ class FlatTable {
  public:
   /// Empties the table and makes room for `count` values; more must not be inserted.
   void reserve(std::size_t count) {
-    slots_.assign(std::bit_ceil(2 * count + 1), {});
+    slots_.assign(std::bit_ceil(count == 0 ? 2 : 2 * count), {});
     mask_ = slots_.size() - 1;
   }
 

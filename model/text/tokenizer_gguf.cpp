@@ -223,8 +223,8 @@ class Reader {
     if (!ranks) return std::unexpected(ranks.error());
     const bool prefix = flag("add_space_prefix", true);
     set_space_normalizer(prefix, nullptr);
-    parts_.model = std::make_unique<ScoredBpeModel>(Vocabulary::of_list(tokens_),
-                                                    std::move(*ranks), *unknown);
+    parts_.model =
+        std::make_unique<ScoredBpeModel>(Vocabulary::of_list(tokens_), std::move(*ranks), *unknown);
     parts_.decoder = make_sentencepiece_decoder(prefix);
     parts_.unk = *unknown;
     default_bos_ = true;
@@ -249,8 +249,9 @@ class Reader {
     if (flag("remove_extra_whitespaces", false)) stages.push_back(make_collapse_spaces());
     const bool prefix = flag("add_space_prefix", true);
     set_space_normalizer(prefix, make_normalizer_sequence(std::move(stages)));
-    parts_.model = std::make_unique<UnigramModel>(
-        Vocabulary::of_list(tokens_), std::vector<double>(ranks->begin(), ranks->end()), *unknown, false);
+    parts_.model = std::make_unique<UnigramModel>(Vocabulary::of_list(tokens_),
+                                                  std::vector<double>(ranks->begin(), ranks->end()),
+                                                  *unknown, false);
     parts_.decoder = make_sentencepiece_decoder(prefix);
     parts_.unk = *unknown;
     default_eos_ = true;
@@ -269,8 +270,8 @@ class Reader {
     stages.push_back(make_metaspace(std::string(kSpace), PrependScheme::always, false));
     parts_.pre_tokenizer = make_pre_tokenizer_sequence(std::move(stages));
     constexpr std::size_t kMostCharacters = 100;
-    parts_.model =
-        std::make_unique<WordPieceModel>(Vocabulary::of_list(tokens_), name, "", kMostCharacters + 1);
+    parts_.model = std::make_unique<WordPieceModel>(Vocabulary::of_list(tokens_), name, "",
+                                                    kMostCharacters + 1);
     parts_.decoder = make_word_start_decoder();
     parts_.unk = *unknown;
     default_bos_ = default_eos_ = true;

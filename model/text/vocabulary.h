@@ -19,8 +19,7 @@ class Vocabulary {
  public:
   /// Ids may have gaps; the empty token is never found, and of equal tokens the lowest id is.
   /// corrupt_data for an id that is negative or far beyond the number of tokens.
-  static Result<Vocabulary> create(
-      const std::vector<std::pair<std::string, std::int64_t>>& tokens);
+  static Result<Vocabulary> create(const std::vector<std::pair<std::string, std::int64_t>>& tokens);
   /// Copies the tokens 0, 1, ….
   static Vocabulary of_list(std::span<const std::string_view> tokens);
 

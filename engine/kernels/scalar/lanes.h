@@ -144,8 +144,7 @@ struct ScalarLanes {
   /// The same with rows of 16 bytes: lines 0..3.
   static void transpose_nibbles(const std::byte* const* rows, std::byte* panel) {
     for (std::size_t r = 0; r < 16; ++r)
-      for (std::size_t j = 0; j < 4; ++j)
-        std::memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
+      for (std::size_t j = 0; j < 4; ++j) std::memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
   }
   /// Bit i: bit `bit` of byte i of 64.
   static std::uint64_t one_bit_each(const std::byte* line, unsigned bit) {
