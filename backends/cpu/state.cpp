@@ -102,21 +102,18 @@ Status collect_end_tokens(CpuState& state) {
   return {};
 }
 
-/// Work on a thread of its own, or, where the system has none left, when it is asked for.
+/// Work on a thread of its own, or, where the system has none left, at once.
 class Concurrent {
  public:
   explicit Concurrent(std::function<Status()> work) : work_(std::move(work)) {
     try {
       thread_ = std::jthread([this] { run(); });
     } catch (const std::system_error&) {
+      run();
     }
   }
   Status get() {
-    if (thread_.joinable()) {
-      thread_.join();
-    } else {
-      run();
-    }
+    if (thread_.joinable()) thread_.join();
     return result_;
   }
 
