@@ -308,6 +308,7 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
     norm_rows(hidden_, weights.attention_norm, normed_);
     in = &normed_;
   }
+  show_input(Role::query, -1, *in, rows(), width);
   inputs_.set(std::span(*in).first(rows() * width), rows(), width);
   apply({{&weights.query, &query_}, {&weights.key, &key_}, {&weights.value, &value_}}, inputs_);
   if (spec_->head_norm != HeadNorm::none) {
@@ -322,6 +323,7 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
   store(layer);
   attend_all(layer, weights);
   const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
+  show_input(Role::attention_output, -1, attended_, rows(), attended);
   inputs_.set(std::span(attended_).first(rows() * attended), rows(), attended);
   apply({{&weights.attention_output, &branch_}}, inputs_);
   add_residual(branch_, weights.attention_post_norm);
@@ -338,7 +340,7 @@ void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>&
 
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
 void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-                    std::size_t count, std::vector<float>& out) {
+                    std::size_t count, std::vector<float>& out, int expert) {
   apply({{&gate, &gate_}, {&up, &up_}}, in);
   const std::size_t width = gate.weight.rows();
   for_rows(count, [&](std::size_t i) {
@@ -356,6 +358,7 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
         break;
     }
   });
+  show_input(expert < 0 ? Role::down : Role::expert_down, expert, gate_, count, width);
   in.set(std::span(gate_).first(count * width), count, width);
   apply({{&down, &out}}, in);
 }
@@ -378,9 +381,11 @@ void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>&
     for (std::size_t j = 0; j < chosen.size(); ++j)
       std::copy_n(in.begin() + static_cast<std::ptrdiff_t>(chosen[j].first * width), width,
                   expert_in_.begin() + static_cast<std::ptrdiff_t>(j * width));
+    show_input(Role::expert_gate, static_cast<int>(e), expert_in_, chosen.size(), width);
     expert_inputs_.set(std::span(expert_in_).first(chosen.size() * width), chosen.size(), width);
     const ExpertWeights& expert = weights.experts[e];
-    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_);
+    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_,
+          static_cast<int>(e));
     for (std::size_t j = 0; j < chosen.size(); ++j)
       kernels().axpy(chosen[j].second, expert_out_.data() + j * width,
                      branch_.data() + chosen[j].first * width, width);
@@ -398,7 +403,8 @@ void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
   if (experts) {
     mix_experts(weights, *in);
   } else {
-    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_);
+    show_input(Role::gate, -1, *in, rows(), width);
+    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_, -1);
   }
   add_residual(branch_, weights.feed_forward_post_norm);
 }
@@ -420,6 +426,12 @@ void Decoder::observe(int layer, AttentionObserver& observer) {
   };
   observer.on_attention(layer, rows_.front().position, static_cast<int>(rows()),
                         ordered(key_, spec_->kv_heads), ordered(query_, spec_->heads));
+}
+
+void Decoder::show_input(Role role, int expert, const std::vector<float>& x, std::size_t count,
+                         std::size_t width) {
+  if (observer_ != nullptr)
+    observer_->on_input(role, layer_, expert, count, std::span(x).first(count * width));
 }
 
 void Decoder::logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits) {
@@ -449,10 +461,12 @@ void Decoder::run(std::span<const DecoderRow> rows,
                   const std::function<void(std::size_t, std::span<const float>)>& on_logits,
                   AttentionObserver* observer) {
   rows_ = rows;
+  observer_ = observer;
   embed();
   prepare_angles();
   for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
-    attention(static_cast<int>(i), weights_->layers[i]);
+    layer_ = static_cast<int>(i);
+    attention(layer_, weights_->layers[i]);
     if (observer != nullptr) observe(static_cast<int>(i), *observer);
     feed_forward(weights_->layers[i], spec_->layers[i].experts);
   }

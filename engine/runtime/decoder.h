@@ -75,10 +75,13 @@ class Decoder {
   void attend_in_splits();
   void feed_forward(const LayerWeights& weights, bool experts);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-             std::size_t count, std::vector<float>& out);
+             std::size_t count, std::vector<float>& out, int expert);
   void mix_experts(const LayerWeights& weights, const std::vector<float>& in);
   void add_residual(std::vector<float>& branch, const std::vector<float>& post_norm);
   void observe(int layer, AttentionObserver& observer);
+  /// Tells the observer, if there is one, of the rows that a role's matrices get.
+  void show_input(Role role, int expert, const std::vector<float>& x, std::size_t count,
+                  std::size_t width);
   void logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits);
 
   const ModelSpec* spec_;
@@ -86,6 +89,8 @@ class Decoder {
   ThreadPool* pool_;
   std::vector<Rope> ropes_;
   std::span<const DecoderRow> rows_;
+  AttentionObserver* observer_ = nullptr;  ///< of this pass
+  int layer_ = 0;                          ///< that runs
 
   std::vector<Matrix*> to_pack_;
 

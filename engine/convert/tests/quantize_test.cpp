@@ -32,7 +32,7 @@ TEST_F(Quantize, keeps_metadata_and_names_and_comes_close_to_every_weight) {
   ASSERT_TRUE(before);
   for (const Recipe& recipe : recipes()) {
     SCOPED_TRACE(std::string(recipe.name));
-    const Status ok = quantize_file(in_, file("out.gguf"), recipe, {});
+    const auto ok = quantize_model(in_, file("out.gguf"), recipe, {});
     ASSERT_TRUE(ok) << ok.error().to_string();
     const auto after = model::GgufFile::open(file("out.gguf"));
     ASSERT_TRUE(after) << after.error().to_string();
@@ -63,7 +63,7 @@ TEST_F(Quantize, knows_types_by_name_and_never_overwrites_what_it_reads) {
   EXPECT_EQ(find_recipe("q4_k_m"), find_recipe("Q4_K_M"));
   EXPECT_EQ(find_recipe("Q4_K_X"), nullptr);
   fs::copy_file(in_, file("in.gguf"));
-  const auto status = quantize_file(file("in.gguf"), file("in.gguf"), *find_recipe("Q8_0"), {});
+  const auto status = quantize_model(file("in.gguf"), file("in.gguf"), *find_recipe("Q8_0"), {});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(fs::file_size(file("in.gguf")), fs::file_size(in_));
