@@ -182,6 +182,16 @@ bool is_checkpoint(const std::string& path) {
          path.ends_with(".safetensors.index.json");
 }
 
+/// Whether the parts that `out` becomes would stand where the parts of `in` do.
+bool writes_over_parts(const std::string& in, const std::string& out) {
+  constexpr std::string_view kNumbers = "-00001-of-00001.gguf";
+  if (in.size() <= kNumbers.size()) return false;
+  std::error_code ignored;
+  const fs::path input = fs::weakly_canonical(in.substr(0, in.size() - kNumbers.size()), ignored);
+  const std::string base = out.ends_with(".gguf") ? out.substr(0, out.size() - 5) : out;
+  return input == fs::weakly_canonical(base, ignored);
+}
+
 }  // namespace
 
 Result<QuantizeReport> quantize_model(const std::string& in, const std::string& out,
@@ -190,7 +200,7 @@ Result<QuantizeReport> quantize_model(const std::string& in, const std::string& 
     const auto source = is_checkpoint(in) ? open_checkpoint_source(in) : open_gguf_source(in);
     if (!source) return std::unexpected(source.error());
     std::error_code ignored;
-    if (fs::equivalent(in, out, ignored))
+    if (fs::equivalent(in, out, ignored) || (options.split_bytes > 0 && writes_over_parts(in, out)))
       return fail(ErrorCode::invalid_argument, "is the file that is read; name another", out);
     return Converter(*source, recipe, options).write(out);
   } catch (const std::bad_alloc&) {
