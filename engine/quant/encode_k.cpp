@@ -18,6 +18,41 @@ struct SubScales {
   std::array<int, kParts> offset{};
 };
 
+/// The weighted squares that are left of x when its codes are the best for this scale and offset.
+double error_left(Values x, Values w, float scale, float offset, int low, int high) {
+  const float inverse = scale != 0 ? 1 / scale : 0;
+  double out = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float q = std::clamp(std::nearbyintf((x[i] - offset) * inverse), static_cast<float>(low),
+                               static_cast<float>(high));
+    const float difference = x[i] - (scale * q + offset);
+    out += static_cast<double>(w[i] * difference * difference);
+  }
+  return out;
+}
+
+/// Rounding moves a scale and its offset by up to half a step, which in a part much smaller than
+/// the super-block's largest is a great deal: of the steps around both, the pair that leaves the
+/// least error.
+struct Steps {
+  int scale;
+  int offset;
+};
+Steps best_steps(Values x, Values w, Steps near, float base, float offset_base, int levels,
+                 int most_scale) {
+  Steps best = near;
+  double least = -1;
+  for (int s = std::max(near.scale - 1, 0); s <= std::min(near.scale + 1, most_scale); ++s)
+    for (int o = std::max(near.offset - 1, 0); o <= std::min(near.offset + 1, most_scale); ++o) {
+      const double error = error_left(x, w, base * static_cast<float>(s),
+                                      -(offset_base * static_cast<float>(o)), 0, levels);
+      if (least >= 0 && error >= least) continue;
+      least = error;
+      best = {s, o};
+    }
+  return best;
+}
+
 template <std::size_t kParts>
 SubScales<kParts> affine_parts(Values x, Values w, int levels, int most_scale) {
   constexpr std::size_t kSize = 256 / kParts;
@@ -33,8 +68,12 @@ SubScales<kParts> affine_parts(Values x, Values w, int levels, int most_scale) {
   out.base = rounded_to_half(scale / static_cast<float>(most_scale));
   out.offset_base = rounded_to_half(offset / static_cast<float>(most_scale));
   for (std::size_t p = 0; p < kParts; ++p) {
-    out.scale[p] = code_of(fits[p].scale, out.base, 0, 0, most_scale);
-    out.offset[p] = code_of(-fits[p].offset, out.offset_base, 0, 0, most_scale);
+    const Steps near = {code_of(fits[p].scale, out.base, 0, 0, most_scale),
+                        code_of(-fits[p].offset, out.offset_base, 0, 0, most_scale)};
+    const Steps best = best_steps(x.subspan(p * kSize, kSize), w.subspan(p * kSize, kSize), near,
+                                  out.base, out.offset_base, levels, most_scale);
+    out.scale[p] = best.scale;
+    out.offset[p] = best.offset;
   }
   return out;
 }
@@ -61,8 +100,17 @@ SubScales<16> signed_parts(Values x, Values w, int low, int high, int low_scale)
   }
   SubScales<16> out;
   out.base = rounded_to_half(most / static_cast<float>(low_scale));
-  for (std::size_t p = 0; p < 16; ++p)
-    out.scale[p] = code_of(fits[p], out.base, 0, low_scale, -low_scale - 1);
+  for (std::size_t p = 0; p < 16; ++p) {
+    const int near = code_of(fits[p], out.base, 0, low_scale, -low_scale - 1);
+    double least = -1;
+    for (int s = std::max(near - 1, low_scale); s <= std::min(near + 1, -low_scale - 1); ++s) {
+      const double error = error_left(x.subspan(p * 16, 16), w.subspan(p * 16, 16),
+                                      out.base * static_cast<float>(s), 0, low, high);
+      if (least >= 0 && error >= least) continue;
+      least = error;
+      out.scale[p] = s;
+    }
+  }
   return out;
 }
 

