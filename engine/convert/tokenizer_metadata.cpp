@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <unordered_map>
+#include <variant>
 
 #include "model/formats/checked.h"
 #include "model/formats/gguf.h"
@@ -90,6 +89,7 @@ class TokenizerWriter {
       }
     }
     if (auto ok = write_chat_template(); !ok) return std::unexpected(ok.error());
+    left_out_.insert(left_out_.end(), unnamed_ends_.begin(), unnamed_ends_.end());
     return std::move(left_out_);
   }
 
@@ -112,8 +112,9 @@ class TokenizerWriter {
     auto root = model::parse_json_file(path("tokenizer.json"));
     if (!root) return std::unexpected(root.error());
     root_ = std::move(*root);
-    for (const auto& [name, json] :
-         {std::pair{"tokenizer_config.json", &config_}, {"generation_config.json", &generation_}}) {
+    for (const auto& [name, json] : {std::pair{"tokenizer_config.json", &config_},
+                                     {"generation_config.json", &generation_},
+                                     {"config.json", &model_}}) {
       auto read = optional_json(name);
       if (!read) return std::unexpected(read.error());
       *json = std::move(*read);
@@ -209,10 +210,14 @@ class TokenizerWriter {
     if (!text.empty())
       if (const auto id = reference_->find(text); id && static_cast<std::size_t>(*id) < rows_)
         return static_cast<std::uint32_t>(*id);
+    // The model's configuration has ids: "bos_token_id".
+    const auto id = member(model_, std::string(name) + "_id").as_integer();
+    if (id && *id >= 0 && static_cast<std::size_t>(*id) < rows_)
+      return static_cast<std::uint32_t>(*id);
     return std::nullopt;
   }
 
-  void write_special(GgufWriter& out) const {
+  void write_special(GgufWriter& out) {
     if (const auto id = special_id("bos_token")) out.set_u32("tokenizer.ggml.bos_token_id", *id);
     if (const auto id = special_id("pad_token"))
       out.set_u32("tokenizer.ggml.padding_token_id", *id);
@@ -232,9 +237,12 @@ class TokenizerWriter {
     constexpr const char* kKeys[] = {"eos_token_id", "eot_token_id", "eom_token_id"};
     for (std::size_t i = 0; i < ends.size() && i < std::size(kKeys); ++i)
       out.set_u32(std::string("tokenizer.ggml.") + kKeys[i], ends[i]);
+    unnamed_ends_.clear();
+    for (std::size_t i = std::size(kKeys); i < ends.size(); ++i)
+      unnamed_ends_.push_back("token " + quote_name(tokens_[ends[i]]) + " as an end of the answer");
   }
 
-  void write_tables(GgufWriter& out) const {
+  void write_tables(GgufWriter& out) {
     out.set_string("tokenizer.ggml.model", bytes_ ? "gpt2" : "llama");
     out.set_strings("tokenizer.ggml.tokens", tokens_);
     out.set_i32s("tokenizer.ggml.token_type", types_);
@@ -354,10 +362,10 @@ class TokenizerWriter {
   std::string folder_;
   std::size_t rows_;
   GgufWriter& out_;
-  Json root_, config_, generation_;
+  Json root_, config_, generation_, model_;
   std::unique_ptr<Tokenizer> reference_;
   bool bytes_ = false;  ///< byte-level BPE; else characters with a fallback to bytes
-  std::vector<std::string> tokens_, merges_, left_out_;
+  std::vector<std::string> tokens_, merges_, left_out_, unnamed_ends_;
   std::vector<std::int32_t> types_;
   std::vector<float> scores_;
 };
