@@ -22,8 +22,7 @@ float fit_scale(std::span<const float> x, std::span<const float> w, int low, int
   if (most == 0) return 0;
   float best_scale = 0;
   double best = -1;  // what least squares takes off the sum of w x²
-  for (int k = -kTries; k <= kTries; ++k) {
-    const float inverse = static_cast<float>(low) / most * (1 + kStep * static_cast<float>(k));
+  const auto consider = [&](float inverse) {
     double xq = 0;
     double qq = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -35,6 +34,13 @@ float fit_scale(std::span<const float> x, std::span<const float> w, int low, int
       best = xq * xq / qq;
       best_scale = static_cast<float>(xq / qq);
     }
+  };
+  for (int k = -kTries; k <= kTries; ++k) {
+    const float share = 1 + kStep * static_cast<float>(k);
+    consider(static_cast<float>(low) / most * share);
+    // With few codes it can pay to give the other sign the one code more that `low` has.
+    constexpr int kFew = -8;
+    if (low >= kFew) consider(static_cast<float>(high) / most * share);
   }
   return best_scale;
 }
