@@ -205,8 +205,7 @@ void Decoder::normalize(std::size_t row, const std::vector<float>& norm) {
 }
 
 void Decoder::begin(const LayerWeights& first) {
-  const Scratch<float>& in = spec_->pre_norm ? normed_ : hidden_;
-  make_inputs(inputs_, in, rows(), size_of(spec_->hidden), first.query.weight.takes_codes(),
+  make_inputs(inputs_, block_input(), rows(), size_of(spec_->hidden), first.query.weight.takes_codes(),
               [&](std::size_t i) { normalize(i, first.attention_norm); });
 }
 
@@ -337,10 +336,12 @@ void Decoder::attend_in_splits() {
 
 /// Reads inputs_, leaves there what the feed-forward block reads.
 void Decoder::attention(int layer, const LayerWeights& weights) {
+  show_input(Role::query, -1, block_input(), rows(), size_of(spec_->hidden));
   apply({{&weights.query, &query_}, {&weights.key, &key_}, {&weights.value, &value_}}, inputs_);
   place_keys(layer, weights);
   attend_all(layer, weights);
   const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
+  show_input(Role::attention_output, -1, attended_, rows(), attended);
   inputs_.set(std::span(attended_).first(rows() * attended), rows(), attended);
   apply({{&weights.attention_output, &branch_}}, inputs_);
   const bool experts = spec_->layers[size_of(layer)].experts;
@@ -359,7 +360,7 @@ void Decoder::add_residual(const std::vector<float>& post_norm, const std::vecto
     kernels().axpy(spec_->residual_scale, branch.data(), hidden_.data() + i * width, width);
   };
   if (next == nullptr) return for_rows(rows(), add);
-  make_inputs(inputs_, spec_->pre_norm ? normed_ : hidden_, rows(), width,
+  make_inputs(inputs_, block_input(), rows(), width,
               next->weight.takes_codes(), [&](std::size_t i) {
                 add(i);
                 normalize(i, next_norm);
@@ -368,7 +369,7 @@ void Decoder::add_residual(const std::vector<float>& post_norm, const std::vecto
 
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
 void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-                    std::size_t count, Scratch<float>& out) {
+                    std::size_t count, Scratch<float>& out, int expert) {
   apply({{&gate, &gate_}, {&up, &up_}}, in);
   const std::size_t width = gate.weight.rows();
   make_inputs(in, gate_, count, width, down.weight.takes_codes(), [&](std::size_t i) {
@@ -386,12 +387,13 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
         break;
     }
   });
+  show_input(expert < 0 ? Role::down : Role::expert_down, expert, gate_, count, width);
   apply({{&down, &out}}, in);
 }
 
 /// Rows go to their experts in groups; each row adds its experts' answers in ascending order.
 void Decoder::mix_experts(const LayerWeights& weights) {
-  const Scratch<float>& in = spec_->pre_norm ? normed_ : hidden_;
+  const Scratch<float>& in = block_input();
   const std::size_t width = size_of(spec_->hidden);
   apply({{&weights.router, &router_}}, inputs_);
   std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
@@ -408,9 +410,11 @@ void Decoder::mix_experts(const LayerWeights& weights) {
     for (std::size_t j = 0; j < chosen.size(); ++j)
       std::copy_n(in.begin() + static_cast<std::ptrdiff_t>(chosen[j].first * width), width,
                   expert_in_.begin() + static_cast<std::ptrdiff_t>(j * width));
+    show_input(Role::expert_gate, static_cast<int>(e), expert_in_, chosen.size(), width);
     expert_inputs_.set(std::span(expert_in_).first(chosen.size() * width), chosen.size(), width);
     const ExpertWeights& expert = weights.experts[e];
-    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_);
+    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_,
+          static_cast<int>(e));
     for (std::size_t j = 0; j < chosen.size(); ++j)
       kernels().axpy(chosen[j].second, expert_out_.data() + j * width,
                      branch_.data() + chosen[j].first * width, width);
@@ -422,7 +426,8 @@ void Decoder::feed_forward(const LayerWeights& weights, bool experts, const Laye
   if (experts) {
     mix_experts(weights);
   } else {
-    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_);
+    show_input(Role::gate, -1, block_input(), rows(), size_of(spec_->hidden));
+    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_, -1);
   }
   static const std::vector<float> kNone;
   add_residual(weights.feed_forward_post_norm, next != nullptr ? next->attention_norm : kNone,
@@ -446,6 +451,12 @@ void Decoder::observe(int layer, AttentionObserver& observer) {
   };
   observer.on_attention(layer, rows_.front().position, static_cast<int>(rows()),
                         ordered(key_, spec_->kv_heads), ordered(query_, spec_->heads));
+}
+
+void Decoder::show_input(Role role, int expert, const Scratch<float>& x, std::size_t count,
+                         std::size_t width) {
+  if (observer_ != nullptr)
+    observer_->on_input(role, layer_, expert, count, std::span(x).first(count * width));
 }
 
 void Decoder::logits(const RowSink& sink) {
@@ -477,13 +488,15 @@ void Decoder::logits(const RowSink& sink) {
 void Decoder::run(std::span<const DecoderRow> rows, const RowSink& sink,
                   AttentionObserver* observer) {
   rows_ = rows;
+  observer_ = observer;
   if (std::exchange(ran_before_, true)) pack_some();
   embed();
   prepare_angles();
   const std::vector<LayerWeights>& layers = weights_->layers;
   begin(layers.front());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    attention(static_cast<int>(i), layers[i]);
+    layer_ = static_cast<int>(i);
+    attention(layer_, layers[i]);
     if (observer != nullptr) observe(static_cast<int>(i), *observer);
     feed_forward(layers[i], spec_->layers[i].experts,
                  i + 1 < layers.size() ? &layers[i + 1] : nullptr);

@@ -72,6 +72,8 @@ class Decoder {
   template <class Function>
   void make_inputs(Activations& in, const Scratch<float>& x, std::size_t count, std::size_t width,
                    bool codes, Function f);
+  /// What a layer's blocks read.
+  const Scratch<float>& block_input() const { return spec_->pre_norm ? normed_ : hidden_; }
   void normalize(std::size_t row, const std::vector<float>& norm);
   void begin(const LayerWeights& first);
   void normalize_heads(std::span<float> row, const std::vector<float>& weight) const;
@@ -84,11 +86,14 @@ class Decoder {
   void attend_in_splits();
   void feed_forward(const LayerWeights& weights, bool experts, const LayerWeights* next);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-             std::size_t count, Scratch<float>& out);
+             std::size_t count, Scratch<float>& out, int expert);
   void mix_experts(const LayerWeights& weights);
   void add_residual(const std::vector<float>& post_norm, const std::vector<float>& next_norm,
                     const Linear* next);
   void observe(int layer, AttentionObserver& observer);
+  /// Tells the observer, if there is one, of the rows that a role's matrices get.
+  void show_input(Role role, int expert, const Scratch<float>& x, std::size_t count,
+                  std::size_t width);
   void logits(const RowSink& sink);
 
   const ModelSpec* spec_;
@@ -96,6 +101,8 @@ class Decoder {
   ThreadPool* pool_;
   std::vector<Rope> ropes_;
   std::span<const DecoderRow> rows_;
+  AttentionObserver* observer_ = nullptr;  ///< of this pass
+  int layer_ = 0;                          ///< that runs
 
   std::vector<Matrix*> to_pack_;  // taken from the end
   std::size_t pack_per_pass_ = 0;

@@ -19,6 +19,8 @@
 
 namespace inference::engine {
 
+enum class Role : std::uint8_t;  // engine/arch/spec.h
+
 struct EngineOptions {
   int context_len = 0;  ///< tokens per sequence; 0: the model's own
   int threads = 0;      ///< 0: one per available core
@@ -74,7 +76,8 @@ struct SequenceInput {
   BestSink best_sink = {};  ///< asked for where `sink` is empty: nobody copies the vocabulary
 };
 
-/// Sees keys and queries of a pass after normalisation and RoPE.
+/// Sees keys and queries of a pass after normalisation and RoPE, and what weights are multiplied
+/// with.
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
@@ -82,6 +85,10 @@ class AttentionObserver {
   /// position of the first token.
   virtual void on_attention(int layer, int first, int tokens, std::span<const float> keys,
                             std::span<const float> queries) = 0;
+  /// What matrices of a role are multiplied with: x, [rows, cols]. query stands for query, key and
+  /// value, gate (expert_gate) for gate and up too: they share it. `expert`: -1 outside of experts.
+  virtual void on_input(Role /*role*/, int /*layer*/, int /*expert*/, std::size_t /*rows*/,
+                        std::span<const float> /*x*/) {}
 };
 
 /// Threads: every method may be called from several threads. Passes of callers that come at the

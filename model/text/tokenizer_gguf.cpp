@@ -321,6 +321,21 @@ class Reader {
 
 }  // namespace
 
+std::vector<GgufPreTokenizer> gguf_pre_tokenizers() {
+  std::vector<GgufPreTokenizer> out;
+  for (const PreType& type : kPreTypes) {
+    // Older names, and those of models that split as others do.
+    if (type.name == "llama3" || type.name == "llama-v3") continue;
+    const auto same = [&](const PreType& other) {
+      return other.patterns == type.patterns && other.ignore_merges == type.ignore_merges &&
+             other.name != "llama3" && other.name != "llama-v3";
+    };
+    if (std::ranges::find_if(kPreTypes, same)->name == type.name)
+      out.push_back({type.name, type.ignore_merges});
+  }
+  return out;
+}
+
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_gguf(const GgufFile& file) {
   try {
     auto parts = Reader(file).read();
