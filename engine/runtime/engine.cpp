@@ -179,6 +179,14 @@ class EngineImpl final : public Engine {
     return out;
   }
 
+  Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence) override {
+    try {
+      return static_cast<const SequenceImpl&>(sequence).fork();
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "no memory left for a sequence", file_.spec.source);
+    }
+  }
+
   Status forward(std::span<SequenceInput> inputs, std::stop_token stop,
                  AttentionObserver* observer) override {
     if (auto ok = check(inputs); !ok) return ok;
