@@ -175,7 +175,13 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
       if (!encoded) return std::unexpected(at_prompt(std::move(encoded.error()), begin + i));
       ids[i] = std::move(*encoded);
       metrics.prompt_tokens += ids[i].size();
-      auto sequence = state.engine->new_sequence(ids[i]);
+    }
+    const std::vector<std::span<const TokenId>> all(ids.begin(), ids.end());
+    const auto prefix = SharedPrefix::create(state, all, either.token());
+    if (!prefix) return std::unexpected(prefix.error());
+    metrics.cached_tokens -= prefix->computed();  // below, every prompt counts it as found
+    for (std::size_t i = 0; i < count; ++i) {
+      auto sequence = prefix->begin(state, ids[i]);
       if (!sequence) return std::unexpected(std::move(sequence.error()));
       sequences[i] = std::move(*sequence);
       const auto cached = static_cast<std::size_t>(sequences[i]->length());

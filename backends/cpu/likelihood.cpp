@@ -8,6 +8,8 @@
 namespace inference::backends {
 namespace {
 
+/// A shared beginning shorter than this costs more in copied pages than it saves.
+constexpr std::size_t kWorthSharing = 8;
 /// Branches in one pass: rows enough to use the weights well, and few enough for their pages.
 constexpr std::size_t kBranches = 32;
 /// Contexts that part within this many tokens of their ends are still one group (a label's first
@@ -17,6 +19,52 @@ constexpr std::size_t kBorderTokens = 4;
 std::size_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
+
+}  // namespace
+
+Result<SharedPrefix> SharedPrefix::create(CpuState& state,
+                                          std::span<const std::span<const TokenId>> prompts,
+                                          const std::stop_token& stop) {
+  SharedPrefix out;
+  if (prompts.size() < 2) return out;
+  std::span<const TokenId> shared = prompts.front();
+  for (const auto prompt : prompts)
+    shared = shared.first(std::min(common_prefix(shared, prompt), prompt.size() - 1));
+  if (shared.size() < kWorthSharing) return out;
+  // Batches of one kind begin alike, so what the one before shared is kept.
+  const auto kept = state.engine->kept();
+  const std::size_t known = kept ? common_prefix(kept->tokens(), shared) : 0;
+  if (known == shared.size() && kept->tokens().size() == known) {
+    out.base_ = kept;
+    return out;
+  }
+  auto base = state.engine->new_sequence(shared);
+  if (!base) return std::unexpected(std::move(base.error()));
+  if (known >= kWorthSharing && known > static_cast<std::size_t>((*base)->length())) {
+    base = state.engine->fork(*kept);
+    if (!base) return std::unexpected(std::move(base.error()));
+    (*base)->truncate(static_cast<int>(known));
+  }
+  const auto rest = shared.subspan(static_cast<std::size_t>((*base)->length()));
+  if (!rest.empty()) {
+    engine::SequenceInput input[] = {{base->get(), rest, engine::LogitsWanted::none, {}}};
+    if (Status ok = run_pass(state, input, stop); !ok)
+      return std::unexpected(std::move(ok.error()));
+  }
+  out.base_ = std::move(*base);
+  out.computed_ = rest.size();
+  state.engine->keep(out.base_);
+  return out;
+}
+
+Result<std::unique_ptr<engine::Sequence>> SharedPrefix::begin(
+    CpuState& state, std::span<const TokenId> prompt) const {
+  auto own = state.engine->new_sequence(prompt);
+  if (!own || base_ == nullptr || (*own)->length() >= base_->length()) return own;
+  return state.engine->fork(*base_);
+}
+
+namespace {
 
 /// One request on its way.
 struct Job {
@@ -97,10 +145,15 @@ class Scorer {
   Status prefill(std::span<Group> groups) {
     std::vector<engine::SequenceInput> inputs;
     std::vector<std::vector<float>> last(groups.size());
+    std::vector<std::span<const TokenId>> beginnings;
+    for (const Group& group : groups)
+      beginnings.push_back(std::span<const TokenId>(group.jobs.front().ids).first(group.shared));
+    const auto prefix = SharedPrefix::create(state_, beginnings, stop_);
+    if (!prefix) return std::unexpected(prefix.error());
     for (std::size_t g = 0; g < groups.size(); ++g) {
       Group& group = groups[g];
       const std::span<const TokenId> ids(group.jobs.front().ids);
-      auto sequence = state_.engine->new_sequence(ids.first(group.shared));
+      auto sequence = prefix->begin(state_, beginnings[g]);
       if (!sequence) return std::unexpected(std::move(sequence.error()));
       group.sequence = std::move(*sequence);
       const auto cached = static_cast<std::size_t>(group.sequence->length());
@@ -121,6 +174,7 @@ class Scorer {
         job.result->greedy = true;
       }
     if (Status ok = run_pass(state_, inputs, stop_); !ok) return ok;
+    metrics.cached_tokens -= prefix->computed();  // below, every group counts it as found
     for (std::size_t g = 0; g < groups.size(); ++g) {
       Group& group = groups[g];
       const std::size_t held = group.jobs.size() > 1 ? group.shared : group.jobs.front().ids.size();

@@ -111,6 +111,12 @@ class Engine {
   /// pages of their keys and values until one of the two writes into them. The bits are the same.
   virtual Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence) = 0;
 
+  /// Keeps one sequence for later forks, in place of the one before, until its memory is needed.
+  /// It must not change any more.
+  virtual void keep(std::shared_ptr<const Sequence> sequence) = 0;
+  /// The one that is kept; null: none.
+  virtual std::shared_ptr<const Sequence> kept() const = 0;
+
   /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are
   /// sliced inside; between slices a requested stop ends the pass with `cancelled`, each sequence
   /// then being as long as what was finished. Checks ids and capacity first (invalid_argument,
