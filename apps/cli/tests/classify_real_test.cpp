@@ -119,11 +119,26 @@ TEST_P(ClassifyReal, twenty_labels_cost_one_prefill_and_their_tokens) {
   auto model = load();
   ASSERT_TRUE(model);
   classify::LabelOptions options;
-  for (const char* name :
-       {"technical",   "creative", "ethical",    "casual",        "financial",
-        "medical",     "legal",    "historical", "political",     "scientific",
-        "culinary",    "athletic", "musical",    "religious",     "geographic",
-        "educational", "humorous", "romantic",   "philosophical", "mathematical"})
+  for (const char* name : {"technical",
+                           "creative",
+                           "ethical",
+                           "casual",
+                           "financial",
+                           "medical",
+                           "legal",
+                           "historical",
+                           "political",
+                           "scientific",
+                           "culinary",
+                           "athletic",
+                           "musical",
+                           "religious",
+                           "travel and geography",
+                           "educational",
+                           "light-hearted humour",
+                           "romantic",
+                           "moral philosophy",
+                           "pure mathematics"})
     options.labels.emplace_back(name);
   auto classifier = classify::LabelClassifier::create(*model, options);
   const std::string prompt = "The compiler warns about an unsigned overflow.\nThis text is";
