@@ -27,6 +27,12 @@ void add_model_flags(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("model", flags.model,
                   "a .gguf file, a model folder, or a name that `inference models` lists")
       ->required();
+  add_loading_flags(verb, flags);
+}
+
+void add_loading_flags(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("--backend-library", flags.backend_library,
+                  "a shared library with a backend, which then is the one that runs the model");
   verb.add_option("--backend", flags.backend, "which backend runs it (see `inference backends`)");
   verb.add_option("--threads", flags.threads, "compute threads; 0: one per core")
       ->check(CLI::Range(0, 1024));
@@ -77,6 +83,11 @@ Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
   if (!path) return std::unexpected(path.error());
   auto config = load_config(flags);
   if (!config) return std::unexpected(config.error());
+  if (!flags.backend_library.empty()) {
+    const auto backend = load_backend_library(flags.backend_library);
+    if (!backend) return std::unexpected(backend.error());
+    if (config->backend.empty()) config->backend = *backend;
+  }
   ProgressBar bar("loading " + fs::path(*path).filename().string());
   config->on_progress = [&bar](double fraction) { bar.show(fraction); };
   return load_model(*path, *config);

@@ -38,6 +38,7 @@ void print_json(const OutJson& json, int indent = -1);
 struct ModelFlags {
   std::string model;
   std::string backend;
+  std::string backend_library;
   std::string adapter;
   std::string kv_type = "auto";
   int threads = 0;
@@ -47,6 +48,8 @@ struct ModelFlags {
   int draft = 0;
 };
 void add_model_flags(CLI::App& verb, ModelFlags& flags);
+/// The same without the positional MODEL, for verbs that name their models otherwise.
+void add_loading_flags(CLI::App& verb, ModelFlags& flags);
 Result<LoadConfig> load_config(const ModelFlags& flags);
 /// Loads with a progress bar on a terminal. The model's name may be one that `models` lists.
 Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags);

@@ -1,9 +1,9 @@
 // loglikelihood: how probable given continuations are.
 #include <iostream>
 
-#include "apps/cli/likelihood.h"
 #include "apps/cli/terminal.h"
 #include "apps/cli/verbs.h"
+#include "consumers/likelihood/request.h"
 #include "model/formats/json.h"
 
 namespace inference::cli {
@@ -33,7 +33,7 @@ int run(const ModelFlags& flags) {
     auto continuation = text_member(*json, "continuation");
     if (!context || !continuation)
       return std::unexpected((context ? continuation : context).error());
-    auto request = likelihood_request(*codec, std::move(*context), std::move(*continuation));
+    auto request = likelihood::make_request(*codec, std::move(*context), std::move(*continuation));
     if (!request) return std::unexpected(request.error());
     const auto result = scorer->log_likelihood(std::span(&*request, 1), interrupt.token());
     if (!result) return std::unexpected(result.error());

@@ -1,4 +1,5 @@
 // inference: run language models from the command line.
+#include <csignal>
 #include <iostream>
 
 #include "apps/cli/verbs.h"
@@ -7,6 +8,7 @@
 int main(int argc, char** argv) {
   using namespace inference;
   std::ios::sync_with_stdio(false);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error like a full disk, not an abort
   CLI::App app("Runs language models on this machine.", "inference");
   app.require_subcommand(1);
   app.set_version_flag("--version", "inference " INFERENCE_VERSION);

@@ -146,6 +146,15 @@ Error closed_error(const CpuState& state) {
   return {ErrorCode::closed, "the model is closed", state.path};
 }
 
+Status run_pass(CpuState& state, std::span<engine::SequenceInput> inputs,
+                const std::stop_token& stop, engine::AttentionObserver* observer) {
+  if (state.closed) return std::unexpected(closed_error(state));
+  Status status = state.engine->forward(inputs, stop, observer);
+  if (!status && status.error().code == ErrorCode::cancelled && state.closed)
+    return std::unexpected(closed_error(state));
+  return status;
+}
+
 Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const LoadConfig& config) {
   if (auto ok = check_config(config); !ok) return std::unexpected(ok.error());
   engine::EngineOptions options;

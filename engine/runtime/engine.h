@@ -73,6 +73,7 @@ struct SequenceInput {
   std::span<const TokenId> tokens;  ///< at least one, each inside the vocabulary, within capacity
   LogitsWanted wanted = LogitsWanted::last;
   LogitsSink sink;
+  std::size_t logits_from = 0;  ///< with LogitsWanted::all: of the rows from this one on
   BestSink best_sink = {};  ///< asked for where `sink` is empty: nobody copies the vocabulary
 };
 
@@ -117,6 +118,16 @@ class Engine {
   /// A sequence that starts with as much of `prompt` (all but its last token at most) as other
   /// sequences made this way have left; length() says how much. The bits are the same.
   virtual Result<std::unique_ptr<Sequence>> new_sequence(std::span<const TokenId> prompt) = 0;
+
+  /// A sequence that goes on from where another one is: it holds the same tokens and shares the
+  /// pages of their keys and values until one of the two writes into them. The bits are the same.
+  virtual Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence) = 0;
+
+  /// Keeps one sequence for later forks, in place of the one before, until its memory is needed.
+  /// It must not change any more.
+  virtual void keep(std::shared_ptr<const Sequence> sequence) = 0;
+  /// The one that is kept; null: none.
+  virtual std::shared_ptr<const Sequence> kept() const = 0;
 
   /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are
   /// sliced inside; between slices a requested stop ends the pass with `cancelled`, each sequence

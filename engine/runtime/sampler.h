@@ -40,7 +40,10 @@ class Sampler {
   std::vector<std::int32_t> counts_;
 };
 
-/// log softmax(logits)[id], in double; the sum runs over a fixed order.
+/// ln sum exp(logits), in double; summed in the order of ids.
+double log_sum_exp(std::span<const float> logits);
+/// log softmax(logits)[id] = logits[id] - log_sum_exp(logits), in double; the sum runs over a fixed
+/// order.
 double log_probability(std::span<const float> logits, TokenId id);
 /// The n most probable tokens with their log-probabilities, best first, lower id first on a tie.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int n);

@@ -208,7 +208,8 @@ void Scheduler::pass(std::unique_lock<std::mutex>& lock, std::span<Item* const> 
       const LogitsWanted wanted = item->again.empty() ? item->input->wanted : LogitsWanted::none;
       rows.push_back({item->tokens()[token], sequence.length() + static_cast<int>(i),
                       &sequence.cache, sequence.long_positions,
-                      wanted == LogitsWanted::all || (wanted == LogitsWanted::last && last),
+                      (wanted == LogitsWanted::all && token >= item->input->logits_from) ||
+                          (wanted == LogitsWanted::last && last),
                       !item->input->sink && item->input->best_sink});
       origin.push_back({item, token});
     }

@@ -1,9 +1,9 @@
-#include "apps/cli/likelihood.h"
+#include "consumers/likelihood/request.h"
 
-namespace inference::cli {
+namespace inference::likelihood {
 
-Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::string context,
-                                             std::string continuation) {
+Result<LikelihoodRequest> make_request(const TokenCodec& codec, std::string context,
+                                       std::string continuation) {
   const std::size_t end = context.find_last_not_of(" \t\n\r");
   const std::size_t keep = end == std::string::npos ? 0 : end + 1;
   continuation.insert(0, context.substr(keep));
@@ -26,4 +26,4 @@ Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::strin
   return out;
 }
 
-}  // namespace inference::cli
+}  // namespace inference::likelihood

@@ -5,12 +5,12 @@
 
 #include "inference/scoring.h"
 
-namespace inference::cli {
+namespace inference::likelihood {
 
 /// What the continuation's tokens are, given the text in front: those by which the tokens of both
 /// together are longer (as lm-evaluation-harness does it). White space at the context's end counts
 /// to the continuation. A context without tokens becomes the model's first token of any text.
-Result<LikelihoodRequest> likelihood_request(const TokenCodec& codec, std::string context,
-                                             std::string continuation);
+Result<LikelihoodRequest> make_request(const TokenCodec& codec, std::string context,
+                                       std::string continuation);
 
-}  // namespace inference::cli
+}  // namespace inference::likelihood
