@@ -29,6 +29,9 @@ int main(int argc, char** argv) {
   cli::add_classify(program);
   cli::add_bench(program);
   cli::add_quantize(program);
+  cli::add_score(program);
+  cli::add_probe(program);
+  cli::add_compare(program);
   cli::add_completions(program);
   try {
     app.parse(argc, argv);

@@ -17,6 +17,9 @@ void add_perplexity(const Program& program);
 void add_classify(const Program& program);
 void add_bench(const Program& program);
 void add_quantize(const Program& program);
+void add_score(const Program& program);
+void add_probe(const Program& program);
+void add_compare(const Program& program);
 void add_completions(const Program& program);
 
 }  // namespace inference::cli
