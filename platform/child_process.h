@@ -84,7 +84,7 @@ struct ChildOptions {
   /// Called on the child's own thread, one call at a time; must neither block nor throw, nor
   /// destroy the ChildProcess. None is called after the destructor has returned.
   std::function<void(ChildOutput, std::string_view)> on_output = {};
-  std::function<void(const ChildExit&)> on_exit = {};
+  std::function<void(const ChildExit&)> on_exit = {};  ///< after ended() has it
 };
 
 /// A running or ended child.

@@ -257,13 +257,13 @@ class Loop {
     outputs_[1].reset();
     child_.pidfd.reset();
     {
-      const std::lock_guard callbacks(state_.callbacks);
-      if (state_.options.on_exit) state_.options.on_exit(exit);
+      const std::lock_guard lock(state_.mutex);
+      state_.input.clear();
+      state_.ended = exit;
     }
-    const std::lock_guard lock(state_.mutex);
-    state_.input.clear();
-    state_.ended = exit;
     state_.changed.notify_all();
+    const std::lock_guard callbacks(state_.callbacks);
+    if (state_.options.on_exit) state_.options.on_exit(exit);
   }
 
   void drain() {
