@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "backends/rocm/server_program.h"
 #include "platform/process_activity.h"
 
 namespace inference::backends {
@@ -85,6 +86,9 @@ std::weak_ptr<Core> weak(const std::shared_ptr<Core>& core) {
 }
 
 Result<std::shared_ptr<ServerProcess>> start_server(const std::shared_ptr<Core>& core) {
+  // It may have been replaced since the last start.
+  if (auto good = check_llama_server(core->spec.program); !good)
+    return std::unexpected(std::move(good.error()));
   return ServerProcess::start(core->spec, core->closing.get_token(), [core = weak(core)] {
     if (const auto alive = core.lock()) alive->notify();
   });

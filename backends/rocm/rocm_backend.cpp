@@ -39,13 +39,11 @@ Result<ServerSpec> make_spec(const std::string& path, const LoadConfig& config) 
   if (!extra) return std::unexpected(extra.error());
   const auto found = find_llama_server();
   if (!found) return std::unexpected(found.error());
-  const auto program = check_llama_server(*found);
-  if (!program) return std::unexpected(program.error());
   ServerSpec spec;
   const auto limit = start_limit(spec.start_limit);
   if (!limit) return std::unexpected(limit.error());
   spec.start_limit = *limit;
-  spec.program = program->path;
+  spec.program = *found;
   spec.flags = *flags;
   spec.flags.insert(spec.flags.end(), extra->begin(), extra->end());
   return spec;
