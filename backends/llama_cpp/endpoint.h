@@ -11,11 +11,12 @@ namespace inference::backends {
 
 /// One server. The key is a secret: nothing here or above puts it into a message, a log or argv.
 struct ServerEndpoint {
-  std::string base_url;     ///< "http://host:port", "https://host/prefix"; with a socket: may be ""
-  std::string unix_socket;  ///< path of a listening UNIX socket; "": TCP
-  std::string api_key;      ///< sent as a bearer token to this server only; "": none
-  std::string model;        ///< which model of the server; "": its only one
-  std::string ca_file;      ///< PEM bundle that signs the server; "": the system's
+  std::string base_url =
+      {};  ///< "http://host:port", "https://host/prefix"; with a socket: may be ""
+  std::string unix_socket = {};  ///< path of a listening UNIX socket; "": TCP
+  std::string api_key = {};      ///< sent as a bearer token to this server only; "": none
+  std::string model = {};        ///< which model of the server; "": its only one
+  std::string ca_file = {};      ///< PEM bundle that signs the server; "": the system's
 
   friend bool operator==(const ServerEndpoint&, const ServerEndpoint&) = default;
 };
@@ -39,7 +40,8 @@ struct Url {
 /// reason (the URL itself is not repeated, since it may hold a password).
 Result<Url> parse_url(std::string_view text);
 
-/// The endpoints of a list separated by commas; each http(s)://… or unix:/path.
+/// The endpoints of a list separated by commas; each http(s)://… or unix:/path, with "#model"
+/// behind it where the server has several models.
 Result<std::vector<ServerEndpoint>> parse_endpoints(std::string_view list);
 
 /// "http://host:port/prefix" or "unix:/path": for messages.

@@ -45,8 +45,8 @@ struct HttpRequest {
 
 struct HttpHead {
   int status = 0;
-  std::string content_type;  ///< lower case, without parameters
-  std::optional<std::chrono::seconds> retry_after;
+  std::string content_type = {};  ///< lower case, without parameters
+  std::optional<std::chrono::seconds> retry_after = {};
 };
 
 struct HttpResponse {
@@ -65,6 +65,9 @@ class HttpExchange {
   /// Waits for bytes of the body and appends them; false: the body is complete, nothing was
   /// appended. A connection that closes before that is ErrorCode::unavailable.
   virtual Result<bool> read(std::string& out, const std::stop_token& stop) = 0;
+  /// Throws away what is left, for at most this long. True when the reply was complete: then its
+  /// connection is kept for another request.
+  virtual bool drain(std::chrono::milliseconds most) = 0;
 };
 
 /// Threads: every method may be called from several threads at once. Connections are kept and used

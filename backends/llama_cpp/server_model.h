@@ -43,6 +43,9 @@ struct ServerHooks {
   std::function<void()> on_close = {};
   /// Name in error messages: "rocm: …".
   std::string backend_name = "llama_cpp";
+  /// What the owner knows from the model's file and a server does not tell: architecture, layers,
+  /// quantisation. See read_model_info().
+  ModelInfo known = {};
 };
 
 /// How the client waits and tries again. Zero durations: without a limit.
@@ -61,5 +64,8 @@ Result<std::unique_ptr<TextModel>> open_server_model(const ServerEndpoint& endpo
                                                      const LoadConfig& config,
                                                      ServerHooks hooks = {},
                                                      ServerPolicy policy = {});
+
+/// The architecture and the like of a GGUF file.
+Result<ModelInfo> read_model_info(const std::string& gguf_path);
 
 }  // namespace inference::backends
