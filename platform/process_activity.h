@@ -1,6 +1,8 @@
 // What a process is doing, without asking it.
 #pragma once
 
+#include <cstdint>
+
 #include "inference/error.h"
 
 namespace inference::platform {
@@ -11,6 +13,9 @@ struct ProcessActivity {
   int running = 0;  ///< on a processor or waiting for one
   int blocked = 0;  ///< in a wait that no signal ends: a disk, a driver, a page
   int stopped = 0;  ///< by a signal or a debugger
+  /// How often any of its threads that live now has left a processor: the same number twice means
+  /// that none has run in between.
+  std::uint64_t switches = 0;
 
   /// Neither works nor waits for a device: it will not move unless something from outside moves it.
   bool idle() const { return running == 0 && blocked == 0; }

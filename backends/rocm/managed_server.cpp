@@ -156,14 +156,16 @@ class Watch {
   }
 
   /// A server that is slow has a thread that runs, or would if it were let; one that hangs has
-  /// none.
+  /// none. Whoever was paused himself (a suspended machine, a debugger, more work than processors)
+  /// judges only by what the server has done in the meantime.
   std::optional<std::string> judge_missed_beat(const ServerProcess& server, Clock::duration took) {
-    // Whoever was paused himself (a suspended machine, a debugger) has no right to judge.
-    if (took > kBeatLimit + kOurOwnPause) return std::nullopt;
-    ++missed_;
     const auto activity = platform::process_activity(server.pid());
     const bool idle = activity && activity->idle();
     const bool suspended = idle && activity->stopped > 0;
+    const bool has_not_run = idle && seen_switches_ == activity->switches;
+    seen_switches_ = activity ? activity->switches : 0;
+    if (took > kBeatLimit + kOurOwnPause && !has_not_run) return std::nullopt;
+    ++missed_;
     if (missed_ < (suspended ? kMissedSuspended : idle ? kMissedIdle : kMissedBusy))
       return std::nullopt;
     return std::string(suspended ? "was suspended" : "hangs") +
@@ -223,6 +225,7 @@ class Watch {
   const std::stop_token stop_ = core_->closing.get_token();
   int missed_ = 0;
   int nonsense_ = 0;
+  std::uint64_t seen_switches_ = 0;  ///< at the last missed beat
   Clock::time_point first_miss_;
 };
 

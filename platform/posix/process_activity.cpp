@@ -1,5 +1,6 @@
 #include "platform/process_activity.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -15,6 +16,18 @@ char state_of(const std::filesystem::path& task) {
   if (!std::getline(in, line)) return 0;
   const auto close = line.rfind(')');
   return close == std::string::npos || close + 2 >= line.size() ? '\0' : line[close + 2];
+}
+
+/// Both kinds of context switches in /proc/PID/task/TID/status.
+std::uint64_t switches_of(const std::filesystem::path& task) {
+  std::ifstream in(task / "status");
+  std::uint64_t sum = 0;
+  for (std::string line; std::getline(in, line);) {
+    const auto at = line.find("voluntary_ctxt_switches:");  // also those that are "non"
+    if (at != std::string::npos)
+      sum += std::strtoull(line.c_str() + line.find(':') + 1, nullptr, 10);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -34,6 +47,7 @@ Result<ProcessActivity> process_activity(int pid) {
     const char state = state_of(it->path());
     if (state == 0) continue;  // it has just ended
     ++out.threads;
+    out.switches += switches_of(it->path());
     if (state == 'R') ++out.running;
     if (state == 'D') ++out.blocked;
     if (state == 'T' || state == 't') ++out.stopped;

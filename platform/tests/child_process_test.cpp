@@ -368,6 +368,7 @@ TEST(ProcessActivity, tells_work_from_waiting_and_from_a_stop) {
   for (int i = 0; i < 500 && process_activity((*busy)->pid())->stopped == 0; ++i)
     std::this_thread::sleep_for(10ms);
   EXPECT_TRUE(process_activity((*busy)->pid())->idle());
+  EXPECT_EQ(process_activity((*waiting)->pid())->switches, waits->switches) << "it has not run";
   EXPECT_EQ(process_activity(0x7ffffff).error().code, ErrorCode::not_found);
 }
 

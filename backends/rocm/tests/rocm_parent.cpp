@@ -9,7 +9,9 @@
 int main(int argc, char** argv) {
   using namespace inference;
   if (argc != 2) return 2;
-  auto model = backends::RocmBackend().load_model(argv[1], {});
+  LoadConfig load;
+  load.threads = 1;
+  auto model = backends::RocmBackend().load_model(argv[1], load);
   if (!model) {
     std::fprintf(stderr, "%s\n", model.error().to_string().c_str());
     return 1;

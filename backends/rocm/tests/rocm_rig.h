@@ -65,11 +65,12 @@ inline std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
+/// Whether the condition holds before `limit` of waiting has gone by; while this process is
+/// suspended, it does not.
 template <class Condition>
 bool soon(Condition condition, std::chrono::milliseconds limit = 10s) {
-  const auto until = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
+  for (auto waited = 0ms; !condition(); waited += 5ms) {
+    if (waited > limit) return false;
     std::this_thread::sleep_for(5ms);
   }
   return true;
