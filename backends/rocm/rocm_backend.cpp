@@ -82,10 +82,14 @@ Result<std::unique_ptr<TextModel>> RocmBackend::load_model(const std::string& pa
     if (config.on_progress) config.on_progress(0);
     auto server = ManagedServer::start(std::move(*spec));
     if (!server) return std::unexpected(std::move(server.error()));
-    // The socket has no name; the lease's transport is the only way to it.
-    auto model = open_server_model({}, config, hooks_of(*server));
-    if (model && config.on_progress) config.on_progress(1);
-    return model;
+    auto known = read_model_info(path);
+    if (!known) return std::unexpected(std::move(known.error()));
+    ServerHooks hooks = hooks_of(*server);
+    hooks.known = std::move(*known);
+    // The socket has no name; the lease's transport is the only way to it. Messages name the file.
+    ServerEndpoint endpoint;
+    endpoint.base_url = path;
+    return open_server_model(endpoint, config, std::move(hooks));
   } catch (const std::exception& thrown) {
     return fail(ErrorCode::internal, thrown.what(), path);
   }

@@ -123,7 +123,7 @@ class Load {
   }
   void run(Client& client, const std::stop_token& stop) {
     GenerateConfig config;
-    config.max_tokens = 24;
+    config.max_tokens = 12;
     config.ignore_eos = true;
     while (!stop.stop_requested()) {
       const auto began = AwakeClock::now();
