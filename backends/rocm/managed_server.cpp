@@ -24,7 +24,7 @@ constexpr int kMissedSuspended = 2;        ///< beats of a server stopped by a s
 constexpr int kMissedIdle = 3;             ///< of one of which no thread runs: it hangs
 constexpr int kMissedBusy = 20;            ///< of one that works or waits for a device
 constexpr int kNonsense = 2;               ///< answers to /health that are none
-constexpr milliseconds kPatience{1'500};   ///< from a loss until its callers have an error
+constexpr milliseconds kPatience{1'300};   ///< from a loss until its callers have an error
 constexpr milliseconds kFindingOut{400};   ///< for a broken connection to be explained
 constexpr milliseconds kFirstBackoff{50};  ///< doubles with every start that did not serve
 constexpr milliseconds kMostBackoff{30'000};
@@ -123,7 +123,8 @@ class Watch {
     const auto began = Clock::now();
     while (!core_->look_now && !server.ended() && !stop_.stop_requested()) {
       const bool busy = core_->leases > 0 || missed_ > 0 || nonsense_ > 0;
-      const auto until = began + (busy ? kBeat : kIdleBeat);
+      // Whoever may be hanging is asked again at once.
+      const auto until = began + (missed_ > 0 ? milliseconds(0) : busy ? kBeat : kIdleBeat);
       if (Clock::now() >= until) break;
       core_->changed.wait_until(lock, stop_, until,
                                 [&] { return core_->look_now || (!busy && core_->leases > 0); });
