@@ -108,8 +108,9 @@ std::string model_name(const DiscoveredModel& model) {
 
 Result<std::string> resolve_model(const std::string& name) {
   std::error_code ignored;
-  if (fs::exists(name, ignored) || name.starts_with("http://") || name.starts_with("https://"))
-    return name;
+  if (fs::exists(name, ignored)) return name;
+  for (const char* address : {"http://", "https://", "unix:", "pool:"})
+    if (name.starts_with(address)) return name;
   const std::string folder = models_folder();
   if (name.find('/') == std::string::npos)
     if (const auto models = discover(folder))

@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
+#include "backends/common/stop_filter.h"
 #include "backends/cpu/draft.h"
 #include "backends/cpu/state.h"
-#include "backends/cpu/stop_filter.h"
 #include "engine/runtime/sampler.h"
 #include "inference/token_stream.h"
 
