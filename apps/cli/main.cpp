@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   cli::add_classify(program);
   cli::add_bench(program);
   cli::add_quantize(program);
+  cli::add_diff(program);
   cli::add_completions(program);
   try {
     app.parse(argc, argv);

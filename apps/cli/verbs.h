@@ -17,6 +17,7 @@ void add_perplexity(const Program& program);
 void add_classify(const Program& program);
 void add_bench(const Program& program);
 void add_quantize(const Program& program);
+void add_diff(const Program& program);
 void add_completions(const Program& program);
 
 }  // namespace inference::cli

@@ -1,20 +1,14 @@
 #include "backends/llama_cpp/event_reader.h"
 
 namespace inference::backends {
-namespace {
-
-/// An event with the probabilities of a whole vocabulary is the longest that is asked for.
-constexpr std::size_t kMostEventBytes = std::size_t{64} << 20;
-
-}  // namespace
-
 EventReader::EventReader(ServerState& state, HttpRequest request, IsFinal is_final,
-                         std::stop_token stop)
+                         std::size_t most_bytes, std::stop_token stop)
     : state_(state),
       request_(std::move(request)),
       is_final_(is_final),
       stop_(std::move(stop)),
-      parser_(kMostEventBytes),
+      most_bytes_(most_bytes),
+      parser_(most_bytes),
       tries_left_(state.policy().tries) {
   request_.accept = "text/event-stream";
   request_.timeouts = state.policy().timeouts;
@@ -22,7 +16,7 @@ EventReader::EventReader(ServerState& state, HttpRequest request, IsFinal is_fin
 }
 
 Status EventReader::open() {
-  parser_ = SseParser(kMostEventBytes);
+  parser_ = SseParser(most_bytes_);
   auto attempt = state_.start(request_, stop_, tries_left_);
   if (!attempt) return std::unexpected(std::move(attempt.error()));
   attempt_ = std::move(*attempt);
