@@ -17,6 +17,7 @@ EventReader::EventReader(ServerState& state, HttpRequest request, IsFinal is_fin
 
 Status EventReader::open() {
   parser_ = SseParser(most_bytes_);
+  broken_.reset();
   auto attempt = state_.start(request_, stop_, tries_left_);
   if (!attempt) return std::unexpected(std::move(attempt.error()));
   attempt_ = std::move(*attempt);
@@ -64,14 +65,17 @@ Result<std::optional<model::Json>> EventReader::next_event() {
         return std::unexpected(error_in(*json, 500, server_));
       return std::optional(std::move(*json));
     }
+    if (broken_) return std::unexpected(*broken_);
     std::string bytes;
     const auto more = attempt_->exchange->read(bytes, attempt_->stop.token());
     if (!more) return std::unexpected(more.error());
     if (!*more)
       return fail(ErrorCode::unavailable,
                   "the server closed the connection before the answer's final event", server_);
-    if (Status ok = parser_.push(bytes); !ok)
-      return fail(ErrorCode::corrupt_data, ok.error().message, server_);
+    if (Status ok = parser_.push(bytes); !ok) {
+      broken_ = Error{ErrorCode::corrupt_data, ok.error().message, server_};
+      continue;  // what was complete before it is given out first
+    }
     // A server that is busy sends comments; one that drips bytes of an event is broken.
     const auto limit = parser_.unfinished() ? timeouts.idle : timeouts.first_byte;
     if (limit.count() > 0 && std::chrono::steady_clock::now() - begin > limit)

@@ -42,6 +42,7 @@ class EventReader {
   std::unique_ptr<ServerState::Attempt> attempt_;
   std::size_t most_bytes_;
   SseParser parser_;
+  std::optional<Error> broken_;  ///< what comes behind the events that are complete
   int tries_left_;
   bool given_ = false;
   bool final_ = false;

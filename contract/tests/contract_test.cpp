@@ -146,7 +146,7 @@ class BrokenModel final : public ScriptedModel {
     if (how_ == "one error fails the batch" && out)
       for (const auto& result : *out)
         if (result.error) return std::unexpected(*result.error);
-    if (how_ == "drops a prompt" && out) out->pop_back();
+    if (how_ == "drops a prompt" && out && !out->empty()) out->pop_back();
     return out;
   }
   Result<std::vector<ClassifyResult>> classify(std::span<const std::string> prompts,

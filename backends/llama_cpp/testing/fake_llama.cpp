@@ -20,6 +20,8 @@ json error_json(int code, const std::string& message, const std::string& type) {
 int next_token(const json& request, const std::vector<int>& history) {
   const int last = history.empty() ? 'a' - 1 : history.back();
   int next = last >= 'a' && last < 'z' ? last + 1 : 'a';
+  if (!request.value("grammar", std::string()).empty())  // "yes", whatever it says
+    return last == 'y' ? 'e' : last == 'e' ? 's' : last == 's' ? kEnd : 'y';
   if (request.value("temperature", 0.0) > 0)
     next = 'a' + static_cast<int>((request.value("seed", 0ULL) * 7919 + history.size() * 31) % 26);
   double best = 0;
@@ -190,10 +192,10 @@ bool FakeLlama::break_in(Connection& connection, Fault fault) {
       connection.wait(kForever);
       break;
     case Fault::close_in_event:
-      connection.write("10\r\ndata: {\"content\":\r\n");
+      connection.write("11\r\ndata: {\"content\":\r\n");
       break;
     case Fault::garbage_event:
-      connection.write("f\r\ndata: {\"con\x01nt\n\n\r\n");
+      connection.write("10\r\ndata: {\"con\x01nt\n\n\r\n");
       connection.write(kStreamEnd);
       break;
     case Fault::huge_line: {
