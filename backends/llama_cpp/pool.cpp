@@ -148,7 +148,7 @@ Result<ServerLease> ServerPool::lease(const std::stop_token& stop) {
     if (round > 0) break;
     for (const auto& member : members_) {
       if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
-      look_at(*member, stop);
+      if (look_at(*member, stop)) break;
     }
   }
   const std::lock_guard lock(mutex_);
