@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "apps/cli/terminal.h"
+#include "consumers/routing/routing.h"
 #include "platform/system.h"
 
 namespace inference::cli {
@@ -79,10 +80,14 @@ Result<LoadConfig> load_config(const ModelFlags& flags) {
 }
 
 Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
-  const auto path = resolve_model(flags.model);
+  const auto routes = routing::read_user_config();
+  if (!routes) return std::unexpected(routes.error());
+  const routing::ModelRoute route = routing::route(*routes, flags.model, flags.backend);
+  const auto path = resolve_model(route.path);
   if (!path) return std::unexpected(path.error());
   auto config = load_config(flags);
   if (!config) return std::unexpected(config.error());
+  config->backend = route.backend;
   if (!flags.backend_library.empty()) {
     const auto backend = load_backend_library(flags.backend_library);
     if (!backend) return std::unexpected(backend.error());

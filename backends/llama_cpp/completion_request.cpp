@@ -98,6 +98,10 @@ OutJson completion_request(const ServerInfo& info, const GenerateConfig& config,
   out["stream"] = true;
   out["return_tokens"] = true;
   out["cache_prompt"] = true;
+  // Else the final event repeats the whole prompt.
+  out["response_fields"] = {
+      "content",          "tokens",           "stop",    "stop_type",
+      "tokens_predicted", "tokens_evaluated", "timings", "completion_probabilities"};
   out["sse_ping_interval"] = 5;  // s: a sign of life while the prompt is read
   // The chain in the contract's order; what is not in it does not run.
   out["samplers"] = {"penalties", "temperature", "top_k", "typ_p", "top_p", "min_p"};

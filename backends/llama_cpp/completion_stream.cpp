@@ -14,6 +14,8 @@ namespace {
 using model::Json;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kEventBytes = std::size_t{1} << 20;
+constexpr std::size_t kBytesPerProbability = 1024;    // 110 are usual, 250 the most seen
 constexpr const char* kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 bool is_final(const Json& event) {
@@ -28,7 +30,9 @@ class CompletionSource final : public TokenSource {
                    const std::stop_token& stop)
       : state_(std::move(state)),
         text_(std::move(text)),
-        reader_(*state_, std::move(request), is_final, stop),
+        reader_(*state_, std::move(request), is_final,
+                kEventBytes + static_cast<std::size_t>(config.logprobs) * kBytesPerProbability,
+                stop),
         config_(config),
         stop_(stop),
         stops_(config.stop) {

@@ -1,20 +1,14 @@
 #include "backends/llama_cpp/event_reader.h"
 
 namespace inference::backends {
-namespace {
-
-/// An event with the probabilities of a whole vocabulary is the longest that is asked for.
-constexpr std::size_t kMostEventBytes = std::size_t{64} << 20;
-
-}  // namespace
-
 EventReader::EventReader(ServerState& state, HttpRequest request, IsFinal is_final,
-                         std::stop_token stop)
+                         std::size_t most_bytes, std::stop_token stop)
     : state_(state),
       request_(std::move(request)),
       is_final_(is_final),
       stop_(std::move(stop)),
-      parser_(kMostEventBytes),
+      most_bytes_(most_bytes),
+      parser_(most_bytes),
       tries_left_(state.policy().tries) {
   request_.accept = "text/event-stream";
   request_.timeouts = state.policy().timeouts;
@@ -22,7 +16,8 @@ EventReader::EventReader(ServerState& state, HttpRequest request, IsFinal is_fin
 }
 
 Status EventReader::open() {
-  parser_ = SseParser(kMostEventBytes);
+  parser_ = SseParser(most_bytes_);
+  broken_.reset();
   auto attempt = state_.start(request_, stop_, tries_left_);
   if (!attempt) return std::unexpected(std::move(attempt.error()));
   attempt_ = std::move(*attempt);
@@ -70,14 +65,17 @@ Result<std::optional<model::Json>> EventReader::next_event() {
         return std::unexpected(error_in(*json, 500, server_));
       return std::optional(std::move(*json));
     }
+    if (broken_) return std::unexpected(*broken_);
     std::string bytes;
     const auto more = attempt_->exchange->read(bytes, attempt_->stop.token());
     if (!more) return std::unexpected(more.error());
     if (!*more)
       return fail(ErrorCode::unavailable,
                   "the server closed the connection before the answer's final event", server_);
-    if (Status ok = parser_.push(bytes); !ok)
-      return fail(ErrorCode::corrupt_data, ok.error().message, server_);
+    if (Status ok = parser_.push(bytes); !ok) {
+      broken_ = Error{ErrorCode::corrupt_data, ok.error().message, server_};
+      continue;  // what was complete before it is given out first
+    }
     // A server that is busy sends comments; one that drips bytes of an event is broken.
     const auto limit = parser_.unfinished() ? timeouts.idle : timeouts.first_byte;
     if (limit.count() > 0 && std::chrono::steady_clock::now() - begin > limit)

@@ -16,7 +16,9 @@ class EventReader {
  public:
   /// Whether an event is the last of an answer.
   using IsFinal = bool (*)(const model::Json& event);
-  EventReader(ServerState& state, HttpRequest request, IsFinal is_final, std::stop_token stop);
+  /// `most_bytes` bounds an event.
+  EventReader(ServerState& state, HttpRequest request, IsFinal is_final, std::size_t most_bytes,
+              std::stop_token stop);
 
   /// The next event ("[DONE]" is null); empty after the final one. Opens the connection at first
   /// use, and again as the policy says while nothing was given out. An {"error": …} event is that
@@ -38,7 +40,9 @@ class EventReader {
   IsFinal is_final_;
   std::stop_token stop_;
   std::unique_ptr<ServerState::Attempt> attempt_;
+  std::size_t most_bytes_;
   SseParser parser_;
+  std::optional<Error> broken_;  ///< what comes behind the events that are complete
   int tries_left_;
   bool given_ = false;
   bool final_ = false;

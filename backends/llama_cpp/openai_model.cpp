@@ -14,6 +14,8 @@ namespace {
 using model::Json;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kEventBytes = std::size_t{1} << 20;
+
 /// "[DONE]", which the reader gives as null.
 bool is_final(const Json& event) {
   return event.is_null();
@@ -24,7 +26,7 @@ class OpenAiSource final : public TokenSource {
   OpenAiSource(std::shared_ptr<ServerState> state, HttpRequest request,
                const GenerateConfig& config, const std::stop_token& stop)
       : state_(std::move(state)),
-        reader_(*state_, std::move(request), is_final, stop),
+        reader_(*state_, std::move(request), is_final, kEventBytes, stop),
         stop_(stop),
         stops_(config.stop) {
     if (config.max_tokens == 0) finish(FinishReason::length);

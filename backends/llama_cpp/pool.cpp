@@ -121,13 +121,15 @@ ServerInfo ServerPool::info() const {
 
 std::shared_ptr<ServerPool::Member> ServerPool::choose() {
   std::shared_ptr<Member> best;
+  // Equals are taken at random: in turn, two operations that alternate would never mix.
+  turn_ = turn_ * 6364136223846793005U + 1442695040888963407U;  // Knuth's MMIX generator
+  const std::size_t first = static_cast<std::size_t>(turn_ >> 33) % members_.size();
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    const auto& member = members_[(turn_ + i) % members_.size()];
+    const auto& member = members_[(first + i) % members_.size()];
     if (!member->up) continue;
     // running / slots, compared without division
     if (!best || member->running * best->slots < best->running * member->slots) best = member;
   }
-  ++turn_;
   return best;
 }
 
@@ -146,7 +148,7 @@ Result<ServerLease> ServerPool::lease(const std::stop_token& stop) {
     if (round > 0) break;
     for (const auto& member : members_) {
       if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped by the caller");
-      look_at(*member, stop);
+      if (look_at(*member, stop)) break;
     }
   }
   const std::lock_guard lock(mutex_);

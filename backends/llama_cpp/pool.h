@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,8 +60,8 @@ class ServerPool {
   std::condition_variable_any wake_;
   std::vector<std::shared_ptr<Member>> members_;
   std::optional<ServerInfo> info_;
-  bool opened_ = false;   ///< info_ is final
-  std::size_t turn_ = 0;  ///< so that equals take turns
+  bool opened_ = false;  ///< info_ is final
+  std::uint64_t turn_ = 1;
   std::jthread watcher_;
 };
 
