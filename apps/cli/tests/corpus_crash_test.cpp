@@ -105,7 +105,7 @@ TEST_F(CorpusCrash, neither_do_kills_of_a_run_on_a_real_model) {
        std::string(INFERENCE_TEST_DATA) + "/classify/domains-200.jsonl",
        8,
        300,
-       6000});
+       3000});
 }
 
 }  // namespace
