@@ -15,6 +15,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace inference::cli {
@@ -95,6 +96,18 @@ class ScoringCli : public testing::Test {
     before();
     ::execv(argv[0], argv.data());
     ::_exit(127);
+  }
+  /// Returns when the run is some batches old: each commit makes the store's log longer.
+  void wait_for_batches(const std::string& store) const {
+    constexpr std::size_t kCommits = 6;  // the schema, the run and some batches
+    std::set<std::uintmax_t> sizes;
+    for (int i = 0; i < 20000 && sizes.size() < kCommits; ++i) {
+      std::error_code missing;
+      const auto size = fs::file_size(file(store + "-wal"), missing);
+      if (!missing && size > 0) sizes.insert(size);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(sizes.size(), kCommits);
   }
   static int wait(pid_t child) {
     int status = 0;
@@ -274,22 +287,27 @@ TEST_F(ScoringCli, refuses_what_cannot_work_in_one_line) {
 }
 
 TEST_F(ScoringCli, refuses_code_without_a_sandbox_and_runs_it_in_one) {
-  write("items.jsonl", R"({"id": "c", "prompt": "p", "response": "echo $((6 * 7))", "domain": "code", "correct_answer": "42"})" "\n");
-  const Json refused = result(run({"score", file("items.jsonl"), "--suites", "exact", "--store", file("c.sqlite"), "--json"}).out);
-EXPECT_EQ(refused["averages"][0]["without_value"], 1);
-EXPECT_NE(refused["results"][0]["errors"][0].get<std::string>().find("--sandbox"),
-          std::string::npos);
-const Json ran = result(run({"score", file("items.jsonl"), "--suites", "exact", "--store",
-                             file("c.sqlite"), "--json", "--sandbox", "sh"})
-                            .out);
-EXPECT_EQ(ran["averages"][0]["mean"], 1);
+  write(
+      "items.jsonl",
+      R"x({"id": "c", "prompt": "p", "response": "echo $((6 * 7))", "domain": "code", "correct_answer": "42"})x"
+      "\n");
+  const Json refused = result(run({"score", file("items.jsonl"), "--suites", "exact", "--store",
+                                   file("c.sqlite"), "--json"})
+                                  .out);
+  EXPECT_EQ(refused["averages"][0]["without_value"], 1);
+  EXPECT_NE(refused["results"][0]["errors"][0].get<std::string>().find("--sandbox"),
+            std::string::npos);
+  const Json ran = result(run({"score", file("items.jsonl"), "--suites", "exact", "--store",
+                               file("c.sqlite"), "--json", "--sandbox", "sh"})
+                              .out);
+  EXPECT_EQ(ran["averages"][0]["mean"], 1);
 }
 
 TEST_F(ScoringCli, ctrl_c_finishes_the_batch_saves_and_goes_on_later) {
   const Json expected = result(run(score("whole.sqlite")).out);
-  write_script(20000);
+  write_script(60000);
   const pid_t child = start(score("i.sqlite"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  wait_for_batches("i.sqlite");
   ::kill(child, SIGINT);
   ASSERT_EQ(wait(child), 1) << contents(file("stderr"));
   const std::string said = contents(file("stderr"));
@@ -303,9 +321,9 @@ TEST_F(ScoringCli, ctrl_c_finishes_the_batch_saves_and_goes_on_later) {
 }
 
 TEST_F(ScoringCli, other_settings_do_not_go_on_with_an_unfinished_run) {
-  write_script(20000);
+  write_script(60000);
   const pid_t child = start(score("o.sqlite"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  wait_for_batches("o.sqlite");
   ::kill(child, SIGKILL);
   wait(child);
   write_script(0);

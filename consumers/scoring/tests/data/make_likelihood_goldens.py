@@ -41,7 +41,7 @@ class Engine(TemplateLM):
 
     @property
     def prefix_token_id(self):
-        return encode("", True)[0]
+        return (encode("", True) or [0])[0]  # the texts are left out for a model that has none
 
     def tok_encode(self, string, add_special_tokens=None, **kwargs):
         return encode(string, add_special_tokens is not False)
@@ -108,6 +108,9 @@ def main():
                               metric("byte_perplexity", "weighted_perplexity", False),
                               metric("bits_per_byte", "bits_per_byte", False)]),
         ]
+        # Without a token for the beginning the harness scores the first token after the end token; we do not.
+        if not encode("", True):
+            tasks.pop()
         results = simple_evaluate(model=Engine(), tasks=tasks, bootstrap_iters=0, log_samples=True)
     values = {name: {k.split(",")[0]: v for k, v in r.items() if isinstance(v, (int, float)) and "stderr" not in k}
               for name, r in results["results"].items()}
