@@ -40,6 +40,9 @@ class OnServer : public testing::Test {
     testkit::ConformanceOptions options;
     options.load = [name] { return load(RealServer::model_path(name)); };
     options.prompt = "The capital of France is";
+    // The server's products for one row and for many differ: what it gives for a token that it
+    // generates and for the same one in a prompt is not the same number.
+    options.logprob_tolerance = 0.15;
     for (const auto& result : testkit::run_conformance(options))
       EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
   }

@@ -27,13 +27,15 @@ TEST_P(RealServer, keeps_the_contract) {
     config.threads = 1;  // several wait for each other by spinning: on a busy machine, for ever
     return load(real_model(GetParam()), config);
   };
+  // The server's products for one row and for many differ.
+  options.logprob_tolerance = 0.15;
   for (const auto& result : testkit::run_conformance(options))
     EXPECT_TRUE(result.passed) << result.check << ": " << result.message;
 }
 
 TEST_P(RealServer, knows_what_it_was_told_to_load) {
   LoadConfig config;
-  config.context_len = 640;
+  config.context_len = 768;  // the server takes multiples of 256
   config.parallel_slots = 2;
   config.threads = 1;
   config.kv_type = KvType::q8_0;
@@ -41,7 +43,7 @@ TEST_P(RealServer, knows_what_it_was_told_to_load) {
   config.on_progress = [&](double fraction) { progress.push_back(fraction); };
   auto model = load(real_model(GetParam()), config);
   ASSERT_TRUE(model);
-  EXPECT_EQ(model->info().context_length, 640) << "of each sequence";
+  EXPECT_EQ(model->info().context_length, 768) << "of each sequence";
   ASSERT_FALSE(progress.empty());
   EXPECT_EQ(progress.back(), 1);
   EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << "the socket kept its name";
