@@ -9,8 +9,9 @@
 
 namespace inference::platform {
 
-/// Written under a temporary name in the same folder and renamed by commit(); without it nothing
-/// stays. A device or a pipe is written to directly. Move-only, used by one thread.
+/// Written without a name (or, where the file system needs one, under a temporary one) in the same
+/// folder and named by commit(); without it nothing stays. A device or a pipe is written to
+/// directly. Move-only, used by one thread.
 class AtomicFile {
  public:
   /// Errors: invalid_argument for a folder, else what the system says.
@@ -26,10 +27,12 @@ class AtomicFile {
 
  private:
   AtomicFile() = default;
+  Status give_temporary_name();
 
   std::string path_;
   std::string temporary_;  ///< empty: written directly
   unsigned mode_ = 0;
+  bool nameless_ = false;  ///< the file has no name yet; `temporary_` is none
   int fd_ = -1;
 };
 

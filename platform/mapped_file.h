@@ -28,7 +28,8 @@ class MappedFile {
   /// Tells the system that this range was copied elsewhere and its pages can go. Reading it again
   /// is still valid (the pages come back from the file).
   void release(std::span<const std::byte> range) const;
-  /// Asks for the range to be read ahead.
+  /// Reads the range in, if need be, and maps its pages: at once, which is cheaper than page by
+  /// page at first use. A hint.
   void prefetch(std::span<const std::byte> range) const;
 
  private:

@@ -147,14 +147,17 @@ Result<Sample> measure(TextModel& model, PromptMaker& prompts, const Options& op
   return sample;
 }
 
-/// What happens once after loading is no part of a speed.
-Status warm_up(TextModel& model, PromptMaker& prompts, const std::stop_token& stop) {
+/// What happens once after loading is no part of a speed: weights are repacked within some dozens
+/// of tokens, and memory is touched for the first time.
+Status warm_up(TextModel& model, PromptMaker& prompts, const Options& options,
+               const std::stop_token& stop) {
   GenerateConfig config;
   config.max_tokens = 64;
   config.ignore_eos = true;
   const int context = model.info().context_length;
-  if (context > 0) config.max_tokens = std::min(config.max_tokens, std::max(1, context - 4));
-  const auto prompt = prompts.make(4);
+  if (context > 0)
+    config.max_tokens = std::min(config.max_tokens, std::max(1, context - options.prompt));
+  const auto prompt = prompts.make(options.prompt);
   if (!prompt) return std::unexpected(prompt.error());
   const auto sample = measure_one(model, *prompt, config, stop);
   return sample ? Status{} : std::unexpected(sample.error());
@@ -174,7 +177,7 @@ int run(const Options& options) {
   auto prompts = PromptMaker::create(*codec);
   if (!prompts) return report(prompts.error());
   const InterruptGuard interrupt;
-  if (const Status ok = warm_up(**model, *prompts, interrupt.token()); !ok)
+  if (const Status ok = warm_up(**model, *prompts, options, interrupt.token()); !ok)
     return report(ok.error());
   std::vector<double> prefill;
   std::vector<double> decode;

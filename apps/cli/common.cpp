@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "apps/cli/terminal.h"
+#include "consumers/routing/routing.h"
 #include "platform/system.h"
 
 namespace inference::cli {
@@ -79,10 +80,14 @@ Result<LoadConfig> load_config(const ModelFlags& flags) {
 }
 
 Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
-  const auto path = resolve_model(flags.model);
+  const auto routes = routing::read_user_config();
+  if (!routes) return std::unexpected(routes.error());
+  const routing::ModelRoute route = routing::route(*routes, flags.model, flags.backend);
+  const auto path = resolve_model(route.path);
   if (!path) return std::unexpected(path.error());
   auto config = load_config(flags);
   if (!config) return std::unexpected(config.error());
+  config->backend = route.backend;
   if (!flags.backend_library.empty()) {
     const auto backend = load_backend_library(flags.backend_library);
     if (!backend) return std::unexpected(backend.error());
@@ -108,8 +113,9 @@ std::string model_name(const DiscoveredModel& model) {
 
 Result<std::string> resolve_model(const std::string& name) {
   std::error_code ignored;
-  if (fs::exists(name, ignored) || name.starts_with("http://") || name.starts_with("https://"))
-    return name;
+  if (fs::exists(name, ignored)) return name;
+  for (const char* address : {"http://", "https://", "unix:", "pool:"})
+    if (name.starts_with(address)) return name;
   const std::string folder = models_folder();
   if (name.find('/') == std::string::npos)
     if (const auto models = discover(folder))

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "backends/cpu/generation.h"
+#include "backends/cpu/likelihood.h"
 #include "engine/runtime/sampler.h"
 
 namespace inference::backends {
@@ -27,16 +28,6 @@ class EitherStop {
   std::stop_callback<Request> closing_;
 };
 
-/// A pass that closing the model ended says so.
-Status run(CpuState& state, std::span<engine::SequenceInput> inputs, const std::stop_token& stop,
-           engine::AttentionObserver* observer = nullptr) {
-  if (state.closed) return std::unexpected(closed_error(state));
-  Status status = state.engine->forward(inputs, stop, observer);
-  if (!status && status.error().code == ErrorCode::cancelled && state.closed)
-    return std::unexpected(closed_error(state));
-  return status;
-}
-
 /// One pass for all generations that have not ended.
 Status step(CpuState& state, std::span<Generation* const> generations,
             const std::stop_token& stop) {
@@ -47,14 +38,26 @@ Status step(CpuState& state, std::span<Generation* const> generations,
     inputs.push_back({&generation->sequence(), generation->input(), generation->wanted(), {}});
     running.push_back(generation);
   }
-  // Sampling a token may end a sequence, so it waits until the pass is over.
+  // Taking a token may end a sequence, so it waits until the pass is over.
   std::vector<std::vector<float>> logits(inputs.size());
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
-      logits[i].insert(logits[i].end(), row.begin(), row.end());
-    };
-  if (Status ok = run(state, inputs, stop); !ok) return ok;
-  for (std::size_t i = 0; i < running.size(); ++i) running[i]->take(logits[i]);
+  std::vector<std::vector<TokenId>> best(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (running[i]->wants_best()) {
+      inputs[i].best_sink = [&best, i](std::size_t, TokenId id) { best[i].push_back(id); };
+    } else {
+      inputs[i].sink = [&logits, i](std::size_t, std::span<const float> row) {
+        logits[i].insert(logits[i].end(), row.begin(), row.end());
+      };
+    }
+  }
+  if (Status ok = run_pass(state, inputs, stop); !ok) return ok;
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    if (running[i]->wants_best()) {
+      running[i]->take_best(best[i]);
+    } else {
+      running[i]->take(logits[i]);
+    }
+  }
   return {};
 }
 
@@ -184,7 +187,13 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
       if (!encoded) return std::unexpected(at_prompt(std::move(encoded.error()), begin + i));
       ids[i] = std::move(*encoded);
       metrics.prompt_tokens += ids[i].size();
-      auto sequence = state.engine->new_sequence(ids[i]);
+    }
+    const std::vector<std::span<const TokenId>> all(ids.begin(), ids.end());
+    const auto prefix = SharedPrefix::create(state, all, either.token());
+    if (!prefix) return std::unexpected(prefix.error());
+    metrics.cached_tokens -= prefix->computed();  // below, every prompt counts it as found
+    for (std::size_t i = 0; i < count; ++i) {
+      auto sequence = prefix->begin(state, ids[i]);
       if (!sequence) return std::unexpected(std::move(sequence.error()));
       sequences[i] = std::move(*sequence);
       const auto cached = static_cast<std::size_t>(sequences[i]->length());
@@ -202,7 +211,7 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
              if (config.return_logits) result.logits.assign(logits.begin(), logits.end());
            }});
     }
-    if (Status ok = run(state, inputs, either.token()); !ok)
+    if (Status ok = run_pass(state, inputs, either.token()); !ok)
       return std::unexpected(std::move(ok.error()));
   }
   for (ClassifyResult& result : out) {
@@ -311,7 +320,7 @@ Result<std::vector<float>> CpuModel::prompt_logits(std::span<const TokenId> ids,
                                     [&](std::size_t, std::span<const float> row) {
                                       out.insert(out.end(), row.begin(), row.end());
                                     }}};
-  if (Status ok = run(state, input, either.token()); !ok)
+  if (Status ok = run_pass(state, input, either.token()); !ok)
     return std::unexpected(std::move(ok.error()));
   return out;
 }
@@ -320,60 +329,8 @@ Result<std::vector<Likelihood>> CpuModel::log_likelihood(
     std::span<const LikelihoodRequest> requests, std::stop_token stop) {
   const auto opened = open_state();
   if (!opened) return std::unexpected(opened.error());
-  CpuState& state = **opened;
-  const EitherStop either(state, stop);
-  auto sequence = state.engine->new_sequence();
-  if (!sequence) return std::unexpected(std::move(sequence.error()));
-  std::vector<Likelihood> out;
-  for (std::size_t r = 0; r < requests.size(); ++r) {
-    const LikelihoodRequest& request = requests[r];
-    const auto refuse = [&](Error error) {
-      error.message = "request " + std::to_string(r) + ": " + error.message;
-      return std::unexpected(std::move(error));
-    };
-    if (request.context.empty() || request.continuation.empty())
-      return refuse({ErrorCode::invalid_argument,
-                     "context and continuation need at least one token each",
-                     {}});
-    std::vector<TokenId> ids = request.context;
-    ids.insert(ids.end(), request.continuation.begin(), request.continuation.end());
-    const TokenId last = ids.back();
-    ids.pop_back();  // nothing is asked about what follows it
-    if (last < 0 || last >= info_.vocab_size)
-      return refuse({ErrorCode::invalid_argument,
-                     "token id " + std::to_string(last) + " is outside the vocabulary of " +
-                         std::to_string(info_.vocab_size),
-                     {}});
-    // What the sequence holds already stays, up to the last token of the context.
-    const std::span<const TokenId> held = (*sequence)->tokens();
-    std::size_t common = 0;
-    while (common < held.size() && common + 1 < request.context.size() &&
-           held[common] == ids[common])
-      ++common;
-    (*sequence)->truncate(static_cast<int>(common));
-    const std::size_t context = request.context.size() - 1;
-    if (context > common) {
-      engine::SequenceInput prefix[] = {{sequence->get(),
-                                         std::span(ids).subspan(common, context - common),
-                                         engine::LogitsWanted::none,
-                                         {}}};
-      if (Status ok = run(state, prefix, either.token()); !ok) return refuse(std::move(ok.error()));
-    }
-    Likelihood result;
-    result.greedy = true;
-    engine::SequenceInput rest[] = {
-        {sequence->get(), std::span(ids).subspan(context), engine::LogitsWanted::all,
-         [&](std::size_t row, std::span<const float> logits) {
-           const TokenId wanted = request.continuation[row];
-           const double logprob = engine::log_probability(logits, wanted);
-           result.logprob += logprob;
-           result.token_logprobs.push_back(static_cast<float>(logprob));
-           result.greedy &= std::ranges::max_element(logits) - logits.begin() == wanted;
-         }}};
-    if (Status ok = run(state, rest, either.token()); !ok) return refuse(std::move(ok.error()));
-    out.push_back(std::move(result));
-  }
-  return out;
+  const EitherStop either(**opened, stop);
+  return score_continuations(**opened, requests, either.token());
 }
 
 namespace {
@@ -427,7 +384,7 @@ Result<AttentionSnapshot> CpuModel::inspect_attention(std::string_view prompt,
       layers, std::vector<std::vector<float>>(static_cast<std::size_t>(out.num_query_heads)));
   SnapshotBuilder builder(out);
   engine::SequenceInput input[] = {{sequence->get(), *ids, engine::LogitsWanted::none, {}}};
-  if (Status ok = run(state, input, either.token(), &builder); !ok)
+  if (Status ok = run_pass(state, input, either.token(), &builder); !ok)
     return std::unexpected(std::move(ok.error()));
   return out;
 }

@@ -100,20 +100,35 @@ void Generation::fail_with(Error error) {
   finish(cancelled ? FinishReason::cancelled : FinishReason::error);
 }
 
-/// Each guess that turns out to be the token makes the next row's logits valid.
-void Generation::take(std::span<const float> logits) {
+/// Each guess that turns out to be the token makes the next row valid.
+void Generation::take_rows(const std::function<void(std::size_t row)>& take_row) {
   if (!prefilled_) prefilled_ = Clock::now();
   const std::size_t rows = drafted_ + 1;
-  const std::size_t vocab = logits.size() / rows;
   std::size_t right = 0;
   for (std::size_t row = 0; row < rows && !ended(); ++row) {
-    take_row(logits.subspan(row * vocab, vocab));
+    take_row(row);
     if (row + 1 == rows || ended() || answer_.back() != input_[input_.size() - drafted_ + row])
       break;
     ++right;
   }
   drafts_.learn(drafted_, right);
   if (!ended()) prepare_input();
+}
+
+void Generation::take(std::span<const float> logits) {
+  const std::size_t vocab = logits.size() / (drafted_ + 1);
+  take_rows([&](std::size_t row) { take_row(logits.subspan(row * vocab, vocab)); });
+}
+
+void Generation::take_best(std::span<const TokenId> best) {
+  take_rows([&](std::size_t row) {
+    if (best[row] < 0)
+      return fail_with(
+          {ErrorCode::internal, "the model gave a logit that is no number", state_->path});
+    Token token;
+    token.id = best[row];
+    accept(std::move(token));
+  });
 }
 
 void Generation::prepare_input() {
@@ -138,13 +153,18 @@ void Generation::take_row(std::span<const float> logits) {
   scratch_.assign(logits.begin(), logits.end());
   const auto id = sampler_.sample(scratch_, prompt_, answer_);
   if (!id) return fail_with(id.error());
-  last_ = Clock::now();
-  if (is_end(*id)) return finish(FinishReason::stop);
   token.id = *id;
   if (config_.logprobs > 0)
     token.logprob = static_cast<float>(engine::log_probability(logits, *id));
-  answer_.push_back(*id);
-  auto text = decoder_.push(*id);
+  accept(std::move(token));
+}
+
+/// `token` has its id and log-probabilities.
+void Generation::accept(Token token) {
+  last_ = Clock::now();
+  if (is_end(token.id)) return finish(FinishReason::stop);
+  answer_.push_back(token.id);
+  auto text = decoder_.push(token.id);
   if (!text) return fail_with(text.error());
   token.text = stops_.push(*text);
   ready_.push_back(std::move(token));

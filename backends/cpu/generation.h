@@ -3,14 +3,15 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "backends/common/stop_filter.h"
 #include "backends/cpu/draft.h"
 #include "backends/cpu/state.h"
-#include "backends/cpu/stop_filter.h"
 #include "engine/runtime/sampler.h"
 #include "inference/token_stream.h"
 
@@ -39,8 +40,12 @@ class Generation {
   engine::LogitsWanted wanted() const {
     return drafted_ > 0 ? engine::LogitsWanted::all : engine::LogitsWanted::last;
   }
+  /// The most probable tokens are enough; otherwise the logits are needed.
+  bool wants_best() const { return config_.logprobs == 0 && sampler_.is_arg_max(); }
   /// Takes the logits that were wanted, [rows][vocabulary].
   void take(std::span<const float> logits);
+  /// Takes the most probable tokens of the rows that were wanted; -1: there was none.
+  void take_best(std::span<const TokenId> best);
   /// Ends it with an error (cancelled becomes that reason).
   void fail_with(Error error);
   bool ended() const { return reason_ != FinishReason::none; }
@@ -59,7 +64,9 @@ class Generation {
              const GenerateConfig& config, engine::Sampler sampler,
              std::unique_ptr<engine::Sequence> sequence);
   bool is_end(TokenId id) const;
+  void take_rows(const std::function<void(std::size_t row)>& take_row);
   void take_row(std::span<const float> logits);
+  void accept(Token token);
   void prepare_input();
   void finish(FinishReason reason);
 

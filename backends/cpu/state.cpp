@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <new>
+#include <system_error>
+#include <thread>
 
 #include "model/formats/gguf.h"
 #include "model/formats/json.h"
@@ -57,9 +61,13 @@ Status add_generation_ends(const std::string& folder, int vocab_size, std::vecto
   return {};
 }
 
+bool is_folder(const CpuState& state) {
+  return !state.path.ends_with(".gguf");
+}
+
+/// The tokenizer and the chat format: nothing that needs the engine.
 Status load_text(CpuState& state) {
-  const bool folder = !state.path.ends_with(".gguf");
-  if (folder) {
+  if (is_folder(state)) {
     auto tokenizer = model::load_tokenizer(state.path);
     if (!tokenizer) return std::unexpected(std::move(tokenizer.error()));
     state.tokenizer = std::move(*tokenizer);
@@ -76,9 +84,13 @@ Status load_text(CpuState& state) {
     if (!chat) return std::unexpected(std::move(chat.error()));
     state.chat = std::move(*chat);
   }
+  return {};
+}
+
+Status collect_end_tokens(CpuState& state) {
   const auto ends = state.tokenizer->end_tokens();
   state.end_tokens.assign(ends.begin(), ends.end());
-  if (folder) {
+  if (is_folder(state)) {
     const std::string place = fs::path(state.path).has_extension()
                                   ? fs::path(state.path).parent_path().string()
                                   : state.path;
@@ -89,6 +101,34 @@ Status load_text(CpuState& state) {
   std::ranges::sort(state.end_tokens);
   return {};
 }
+
+/// Work on a thread of its own, or, where the system has none left, at once.
+class Concurrent {
+ public:
+  explicit Concurrent(std::function<Status()> work) : work_(std::move(work)) {
+    try {
+      thread_ = std::jthread([this] { run(); });
+    } catch (const std::system_error&) {
+      run();
+    }
+  }
+  Status get() {
+    if (thread_.joinable()) thread_.join();
+    return result_;
+  }
+
+ private:
+  void run() {
+    try {
+      result_ = work_();
+    } catch (const std::bad_alloc&) {
+      result_ = fail(ErrorCode::out_of_memory, "no memory left to load the model");
+    }
+  }
+  std::function<Status()> work_;
+  Status result_;
+  std::jthread thread_;  // last: it ends before what it uses
+};
 
 }  // namespace
 
@@ -106,6 +146,15 @@ Error closed_error(const CpuState& state) {
   return {ErrorCode::closed, "the model is closed", state.path};
 }
 
+Status run_pass(CpuState& state, std::span<engine::SequenceInput> inputs,
+                const std::stop_token& stop, engine::AttentionObserver* observer) {
+  if (state.closed) return std::unexpected(closed_error(state));
+  Status status = state.engine->forward(inputs, stop, observer);
+  if (!status && status.error().code == ErrorCode::cancelled && state.closed)
+    return std::unexpected(closed_error(state));
+  return status;
+}
+
 Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const LoadConfig& config) {
   if (auto ok = check_config(config); !ok) return std::unexpected(ok.error());
   engine::EngineOptions options;
@@ -117,12 +166,16 @@ Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const Load
   options.on_progress = config.on_progress;
   auto state = std::make_shared<CpuState>();
   state->path = path;
+  // Tables of a quarter of a million tokens take as long as the weights do.
+  auto text = Concurrent([&] { return load_text(*state); });
   auto engine = engine::Engine::load(path, options);
+  const Status text_ok = text.get();
   if (!engine) return std::unexpected(std::move(engine.error()));
+  if (!text_ok) return std::unexpected(text_ok.error());
   state->engine = std::move(*engine);
   state->draft_tokens = config.draft_tokens;
   if (config.parallel_slots > 0) state->batch = static_cast<std::size_t>(config.parallel_slots);
-  if (auto ok = load_text(*state); !ok) return std::unexpected(ok.error());
+  if (auto ok = collect_end_tokens(*state); !ok) return std::unexpected(ok.error());
   return state;
 }
 

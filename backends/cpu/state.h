@@ -37,6 +37,10 @@ struct CpuState {
 
 Error closed_error(const CpuState& state);
 
+/// One pass of the engine. One that closing the model ended says so.
+Status run_pass(CpuState& state, std::span<engine::SequenceInput> inputs,
+                const std::stop_token& stop, engine::AttentionObserver* observer = nullptr);
+
 /// Opens everything that a model consists of.
 Result<std::shared_ptr<CpuState>> load_state(const std::string& path, const LoadConfig& config);
 

@@ -90,6 +90,18 @@ Status LineWriter::write(std::string_view lines) {
   return {};
 }
 
+Status LineWriter::cut(std::uint64_t size) {
+  State& s = *state_;
+  if (!s.regular || size > s.size)
+    return fail(ErrorCode::invalid_argument, "cannot be cut to " + std::to_string(size) + " bytes",
+                s.path);
+  if (::ftruncate(s.fd, static_cast<off_t>(size)) != 0 ||
+      ::lseek(s.fd, static_cast<off_t>(size), SEEK_SET) < 0)
+    return platform::errno_error("cannot write", s.path);
+  s.size = size;
+  return {};
+}
+
 Status LineWriter::sync() {
   State& s = *state_;
   if (s.regular && ::fdatasync(s.fd) != 0) return platform::errno_error("cannot write", s.path);

@@ -32,6 +32,8 @@ class LineWriter {
 
   /// Whole lines, each with its line feed; all or none of them.
   Status write(std::string_view lines);
+  /// Takes back what is behind `size` bytes, of a regular file.
+  Status cut(std::uint64_t size);
   /// Returns when everything written is on the disk.
   Status sync();
   std::uint64_t size() const;  ///< bytes so far

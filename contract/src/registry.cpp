@@ -92,10 +92,26 @@ void clear_backends() {
   removed.swap(registry().backends);
 }
 
+namespace {
+
+bool takes_address(const Backend& backend, const std::string& path) {
+  const auto* address = dynamic_cast<const AddressBackend*>(&backend);
+  return address != nullptr && address->is_address(path);
+}
+
+Result<std::shared_ptr<Backend>> backend_for(const std::string& path, const std::string& name) {
+  if (!name.empty()) return get_backend(name);
+  for (const auto& [key, backend] : all_backends())
+    if (takes_address(*backend, path)) return backend;
+  return default_backend();
+}
+
+}  // namespace
+
 Result<std::unique_ptr<TextModel>> load_model(const std::string& path, const LoadConfig& config) {
-  auto backend = config.backend.empty() ? default_backend() : get_backend(config.backend);
+  auto backend = backend_for(path, config.backend);
   if (!backend) return std::unexpected(std::move(backend.error()));
-  if (!config.backend.empty()) {
+  if (!config.backend.empty() && !takes_address(**backend, path)) {
     const Status available = (*backend)->available();
     if (!available)
       return fail(ErrorCode::unavailable,

@@ -26,6 +26,12 @@ class ScriptedSource final : public TokenSource {
                  std::size_t prompt_bytes, std::stop_token stop)
       : state_(std::move(state)), config_(std::move(config)), stop_(std::move(stop)) {
     metrics_.prompt_tokens = prompt_bytes;
+    std::string all;
+    for (std::size_t i = 0; i < state_->script.tokens.size(); ++i) {
+      if (static_cast<int>(i) >= config_.max_tokens) break;
+      all += state_->script.tokens[i].text;
+    }
+    for (const std::string& text : config_.stop) text_end_ = std::min(text_end_, all.find(text));
     ++state_->live;
   }
   ~ScriptedSource() override {
@@ -40,7 +46,10 @@ class ScriptedSource final : public TokenSource {
     if (state_->script.fault_at == at_) return end(FinishReason::error, state_->script.fault);
     if (at_ >= state_->script.tokens.size()) return end(FinishReason::stop, std::nullopt);
     if (static_cast<int>(at_) >= config_.max_tokens) return end(FinishReason::length, std::nullopt);
+    if (text_at_ >= text_end_) return end(FinishReason::stop, std::nullopt);
     Token token = state_->script.tokens[at_++];
+    token.text.resize(std::min(token.text.size(), text_end_ - text_at_));
+    text_at_ += state_->script.tokens[at_ - 1].text.size();
     if (std::ranges::find(config_.stop_tokens, token.id) != config_.stop_tokens.end())
       return end(FinishReason::stop, std::nullopt);
     metrics_.generated_tokens = at_;
@@ -75,6 +84,8 @@ class ScriptedSource final : public TokenSource {
   GenerateConfig config_;
   std::stop_token stop_;
   std::size_t at_ = 0;
+  std::size_t text_at_ = 0;                   ///< bytes given out
+  std::size_t text_end_ = std::string::npos;  ///< where a stop text begins
   FinishReason reason_ = FinishReason::none;
   std::optional<Error> error_;
   GenerateMetrics metrics_;

@@ -10,13 +10,20 @@ namespace inference::engine {
 namespace {
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", "llama", &describe_llama},       {"mistral", "", &describe_mistral},
-    {"smollm3", "smollm3", &describe_smollm3}, {"qwen2", "qwen2", &describe_qwen2},
-    {"qwen3", "qwen3", &describe_qwen3},       {"qwen3_moe", "qwen3moe", &describe_qwen3_moe},
-    {"gemma2", "gemma2", &describe_gemma2},    {"gemma3", "gemma3", &describe_gemma3},
-    {"gemma3_text", "", &describe_gemma3},     {"phi3", "phi3", &describe_phi3},
-    {"olmo2", "olmo2", &describe_olmo2},       {"granite", "granite", &describe_granite},
-    {"mixtral", "", &describe_mixtral},        {"gpt_oss", "gpt-oss", &describe_gpt_oss},
+    {"llama", "llama", &describe_llama},
+    {"mistral", "", &describe_mistral, "llama"},
+    {"smollm3", "smollm3", &describe_smollm3},
+    {"qwen2", "qwen2", &describe_qwen2},
+    {"qwen3", "qwen3", &describe_qwen3},
+    {"qwen3_moe", "qwen3moe", &describe_qwen3_moe},
+    {"gemma2", "gemma2", &describe_gemma2},
+    {"gemma3", "gemma3", &describe_gemma3},
+    {"gemma3_text", "", &describe_gemma3, "gemma3"},
+    {"phi3", "phi3", &describe_phi3},
+    {"olmo2", "olmo2", &describe_olmo2},
+    {"granite", "granite", &describe_granite},
+    {"mixtral", "", &describe_mixtral, "llama"},
+    {"gpt_oss", "gpt-oss", &describe_gpt_oss},
 };
 
 std::string known_names(bool gguf) {
@@ -76,6 +83,12 @@ Result<ModelSpec> read(ConfigReader& in, const Architecture& architecture, std::
 
 std::span<const Architecture> architectures() {
   return kArchitectures;
+}
+
+std::string_view gguf_architecture(std::string_view json_name) {
+  const auto* found = std::ranges::find(kArchitectures, json_name, &Architecture::json_name);
+  if (found == std::end(kArchitectures)) return {};
+  return found->gguf_name.empty() ? found->written_as : found->gguf_name;
 }
 
 Result<ModelSpec> read_spec(const model::Json& config, const std::string& source,

@@ -14,9 +14,13 @@ struct Architecture {
   std::string_view gguf_name;  ///< general.architecture; empty: none
   /// Fills in what the common reading does not know; errors go to the reader.
   void (*describe)(ConfigReader& in, ModelSpec& spec);
+  /// general.architecture of a file made from such a checkpoint, where gguf_name is empty.
+  std::string_view written_as = {};
 };
 
 std::span<const Architecture> architectures();
+/// What a GGUF file made from a checkpoint of that model_type calls itself; empty: it has no form.
+std::string_view gguf_architecture(std::string_view json_name);
 
 /// From a model's config.json, with `source` for errors. `names_prefix` is what stands in front of
 /// "layers.0…" in the checkpoint ("model.").

@@ -1,176 +1,211 @@
 #include "engine/convert/quantize.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
+#include <mutex>
 #include <optional>
-#include <vector>
 
+#include "engine/convert/source.h"
 #include "engine/quant/encode.h"
-#include "engine/quant/quant.h"
-#include "model/formats/gguf.h"
-#include "model/formats/gguf_writer.h"
+#include "engine/runtime/thread_pool.h"
+#include "platform/system.h"
 
 namespace inference::engine {
 namespace {
 
+namespace fs = std::filesystem;
 using model::DType;
-using model::TensorView;
 
-constexpr Recipe kRecipes[] = {
-    {"F32", 0, DType::f32, DType::f32},       {"F16", 1, DType::f16, DType::f16},
-    {"BF16", 32, DType::bf16, DType::bf16},   {"Q4_0", 2, DType::q4_0, DType::q6_k},
-    {"Q4_1", 3, DType::q4_1, DType::q6_k},    {"Q5_0", 8, DType::q5_0, DType::q6_k},
-    {"Q5_1", 9, DType::q5_1, DType::q6_k},    {"Q8_0", 7, DType::q8_0, DType::q8_0},
-    {"Q2_K", 10, DType::q2_k, DType::q6_k},   {"Q3_K_S", 11, DType::q3_k, DType::q6_k},
-    {"Q4_K_S", 14, DType::q4_k, DType::q6_k}, {"Q4_K_M", 15, DType::q4_k, DType::q6_k, true},
-    {"Q5_K_S", 16, DType::q5_k, DType::q6_k}, {"Q5_K_M", 17, DType::q5_k, DType::q6_k, true},
-    {"Q6_K", 18, DType::q6_k, DType::q6_k},   {"MXFP4", 38, DType::mxfp4, DType::q8_0},
-};
+/// Weights of one task: enough to be worth waking a thread for.
+constexpr std::uint64_t kTaskWeights = std::uint64_t{1} << 16;
 
-/// The number of a layer in "blk.12.ffn_down.weight".
-std::optional<std::size_t> layer_of(std::string_view name) {
-  if (!name.starts_with("blk.")) return std::nullopt;
-  std::size_t out = 0;
-  for (std::size_t i = 4; i < name.size() && name[i] >= '0' && name[i] <= '9' && i < 10; ++i)
-    out = out * 10 + static_cast<std::size_t>(name[i] - '0');
-  return out;
-}
-
-std::size_t count_layers(std::span<const TensorView> tensors) {
-  std::size_t out = 0;
-  for (const TensorView& tensor : tensors)
-    if (const auto layer = layer_of(tensor.name)) out = std::max(out, *layer + 1);
-  return out;
-}
-
-/// In mixtures the first and the last eighth of the layers and every third between them.
-bool is_weighty_layer(std::size_t layer, std::size_t layers) {
-  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-}
-
-/// What takes the place of a type with blocks of 256 where rows do not fill them.
-DType smaller_blocks(DType type) {
-  switch (type) {
-    case DType::q2_k:
-    case DType::q3_k:
-      return DType::q4_0;
-    case DType::q4_k:
-      return DType::q5_0;
-    case DType::q5_k:
-      return DType::q5_1;
-    case DType::q6_k:
-      return DType::q8_0;
-    default:
-      return type;
-  }
-}
-
-bool fits(DType type, std::uint64_t cols) {
+bool is_float_or_quantized(DType type) {
   const model::DTypeInfo* info = model::dtype_info(type);
-  return info != nullptr && cols % info->block_values == 0;
+  return info != nullptr && (info->quantized || type == DType::f32 || type == DType::f16 ||
+                             type == DType::bf16 || type == DType::f64);
 }
 
 class Converter {
  public:
-  Converter(const model::GgufFile& file, const Recipe& recipe, const QuantizeOptions& options)
-      : file_(file), recipe_(recipe), options_(options), layers_(count_layers(file.tensors())) {}
+  Converter(const ConvertSource& source, const Recipe& recipe, const QuantizeOptions& options)
+      : source_(source),
+        recipe_(recipe),
+        options_(options),
+        pool_(options.threads > 0 ? options.threads : platform::available_cores()) {}
 
-  Status write(const std::string& out) {
-    model::GgufWriter writer;
-    for (const model::GgufFile::Entry& entry : file_.metadata())
-      // A split file becomes one; its tensors are aligned anew.
-      if (!entry.key.starts_with("split.") && entry.key != "general.alignment") writer.copy(entry);
+  Result<QuantizeReport> write(const std::string& out) {
+    model::GgufWriter writer = source_.metadata;
     writer.set_u32("general.file_type", recipe_.file_type);
     writer.set_u32("general.quantization_version", 2);
-    for (const TensorView& tensor : file_.tensors()) {
-      types_.push_back(type_for(tensor));
+    MixtureFacts facts = source_.facts;
+    facts.importance = options_.importance != nullptr;
+    for (const SourceTensor& tensor : source_.tensors) {
+      const bool weights = tensor.stored == nullptr || is_float_or_quantized(tensor.stored->dtype);
+      types_.push_back(weights ? type_for(recipe_, facts, tensor.name, tensor.shape)
+                               : tensor.stored->dtype);
       writer.add_tensor(tensor.name, types_.back(), tensor.shape);
+      total_ += tensor.rows() * tensor.cols();
+      count(tensor, types_.back());
     }
-    return writer.write(out, [this](std::size_t i) { return convert(i); });
+    if (auto ok = check_importance(); !ok) return std::unexpected(ok.error());
+    const auto data = [this](std::size_t i) { return convert(i); };
+    if (options_.split_bytes > 0) {
+      auto names = writer.write_split(out, options_.split_bytes, data);
+      if (!names) return std::unexpected(std::move(names.error()));
+      report_.files = std::move(*names);
+    } else {
+      if (auto ok = writer.write(out, data); !ok) return std::unexpected(ok.error());
+      report_.files = {out};
+    }
+    report_.left_out = source_.left_out;
+    if (options_.on_progress) options_.on_progress(1);
+    return std::move(report_);
   }
 
  private:
-  DType type_for(const TensorView& tensor) const {
-    const bool matrix = tensor.shape.size() >= 2 && tensor.name.ends_with(".weight");
-    // Routers and positions decide; they are small.
-    if (!matrix || tensor.name.find("ffn_gate_inp") != std::string::npos) return tensor.dtype;
-    DType wanted = recipe_.base;
-    const bool tied = file_.find("output.weight") == nullptr;
-    if (tensor.name == "output.weight" || (tied && tensor.name == "token_embd.weight"))
-      wanted = recipe_.better;
-    if (recipe_.mixture)
-      if (const auto layer = layer_of(tensor.name))
-        if ((tensor.name.find("attn_v.") != std::string::npos ||
-             tensor.name.find("ffn_down") != std::string::npos) &&
-            is_weighty_layer(*layer, layers_))
-          wanted = recipe_.better;
-    const std::uint64_t cols = tensor.shape.back();
-    if (!fits(wanted, cols)) wanted = smaller_blocks(wanted);
-    return fits(wanted, cols) ? wanted : tensor.dtype;
+  static std::uint64_t bytes_as(DType type, const SourceTensor& tensor) {
+    const model::DTypeInfo* info = model::dtype_info(type);
+    return info != nullptr ? model::tensor_bytes(*info, tensor.shape).value_or(0) : 0;
   }
 
-  /// Some rows at a time, so that only the result is held whole.
-  Result<std::vector<std::byte>> convert(std::size_t index) {
-    const TensorView& tensor = file_.tensors()[index];
-    if (options_.on_progress)
-      options_.on_progress(static_cast<double>(index) /
-                           static_cast<double>(file_.tensors().size()));
-    if (types_[index] == tensor.dtype)
-      return std::vector<std::byte>(tensor.bytes.begin(), tensor.bytes.end());
-    const auto refuse = [&](const Error& error) {
-      return fail(error.code, "tensor \"" + tensor.name + "\": " + error.message, file_.path());
-    };
-    const std::size_t cols = static_cast<std::size_t>(tensor.shape.back());
-    const std::size_t rows = static_cast<std::size_t>(tensor.element_count()) / cols;
-    const model::DTypeInfo& to = *model::dtype_info(types_[index]);
-    const std::size_t in_bytes = tensor.bytes.size() / rows;
-    const std::size_t out_bytes = cols / to.block_values * to.block_bytes;
-    std::vector<std::byte> out(rows * out_bytes);
-    std::vector<float> row(cols);
-    for (std::size_t r = 0; r < rows; ++r) {
-      if (auto ok = dequantize(tensor.dtype, tensor.bytes.subspan(r * in_bytes, in_bytes), row);
-          !ok)
-        return refuse(ok.error());
-      if (auto ok = encode(types_[index], row, cols, {},
-                           std::span(out).subspan(r * out_bytes, out_bytes));
-          !ok)
-        return refuse(ok.error());
+  void count(const SourceTensor& tensor, DType type) {
+    auto at = std::ranges::find(report_.types, type, [](const auto& pair) { return pair.first; });
+    if (at == report_.types.end()) at = report_.types.insert(at, {type, 0});
+    ++at->second;
+    report_.bytes += bytes_as(type, tensor);
+    report_.bytes_before += tensor.bytes;
+  }
+
+  /// What is known of the columns of a tensor's row; empty: nothing.
+  std::span<const float> importance_of(const SourceTensor& tensor, std::uint64_t row) const {
+    if (options_.importance == nullptr) return {};
+    const auto at = options_.importance->of.find(tensor.name);
+    if (at == options_.importance->of.end()) return {};
+    const std::uint64_t matrices = at->second.size() / tensor.cols();
+    const std::uint64_t matrix = row / (tensor.rows() / matrices);
+    return std::span(at->second).subspan(matrix * tensor.cols(), tensor.cols());
+  }
+
+  Status check_importance() {
+    if (options_.importance == nullptr) return {};
+    for (std::size_t i = 0; i < source_.tensors.size(); ++i) {
+      const SourceTensor& tensor = source_.tensors[i];
+      const auto at = options_.importance->of.find(tensor.name);
+      if (at == options_.importance->of.end()) {
+        const model::DTypeInfo* info = model::dtype_info(types_[i]);
+        if (info != nullptr && info->quantized) report_.unknown.push_back(tensor.name);
+        continue;
+      }
+      const std::uint64_t stacked = tensor.shape.size() == 3 ? tensor.shape[0] : 1;
+      if (at->second.size() != stacked * tensor.cols())
+        return fail(ErrorCode::invalid_argument,
+                    "the importance of tensor \"" + tensor.name + "\" is of " +
+                        std::to_string(at->second.size()) + " columns, the tensor has " +
+                        std::to_string(stacked * tensor.cols()) +
+                        "; it was made with another model",
+                    source_.path);
     }
-    file_.release(tensor, tensor.bytes);
+    return {};
+  }
+
+  Status convert_rows(std::size_t index, std::uint64_t first, std::uint64_t end,
+                      std::span<std::byte> out) {
+    const SourceTensor& tensor = source_.tensors[index];
+    const std::uint64_t cols = tensor.cols();
+    const model::DTypeInfo& to = *model::dtype_info(types_[index]);
+    const std::size_t row_bytes = cols / to.block_values * to.block_bytes;
+    std::vector<float> row(cols);
+    for (std::uint64_t r = first; r < end; ++r) {
+      if (auto ok = tensor.read_row(r, row); !ok) return ok;
+      if (auto ok = encode(types_[index], row, cols, importance_of(tensor, r),
+                           out.subspan(r * row_bytes, row_bytes));
+          !ok)
+        return ok;
+    }
+    return {};
+  }
+
+  Result<std::vector<std::byte>> convert(std::size_t index) {
+    const SourceTensor& tensor = source_.tensors[index];
+    if (tensor.stored != nullptr && types_[index] == tensor.stored->dtype) {
+      if (auto ok = go_on(tensor.rows() * tensor.cols()); !ok) return std::unexpected(ok.error());
+      std::vector<std::byte> out(tensor.stored->bytes.begin(), tensor.stored->bytes.end());
+      if (tensor.release) tensor.release();
+      return out;
+    }
+    std::vector<std::byte> out(bytes_as(types_[index], tensor));
+    const std::uint64_t per_task =
+        std::max<std::uint64_t>(1, kTaskWeights / std::max<std::uint64_t>(1, tensor.cols()));
+    const std::uint64_t tasks = (tensor.rows() + per_task - 1) / per_task;
+    // A stop, and the bar, are looked at between rounds of tasks.
+    const std::uint64_t round = static_cast<std::uint64_t>(pool_.size()) * 8;
+    for (std::uint64_t at = 0; at < tasks; at += round) {
+      const std::uint64_t end = std::min(tasks, at + round);
+      std::vector<Status> done(end - at);
+      pool_.run(end - at, [&](std::size_t task) {
+        const std::uint64_t first = (at + task) * per_task;
+        done[task] = convert_rows(index, first, std::min(tensor.rows(), first + per_task), out);
+      });
+      for (const Status& ok : done)
+        if (!ok)
+          return fail(ok.error().code, "tensor \"" + tensor.name + "\": " + ok.error().message,
+                      source_.path);
+      const std::uint64_t rows = std::min(tensor.rows(), end * per_task) - at * per_task;
+      if (auto ok = go_on(rows * tensor.cols()); !ok) return std::unexpected(ok.error());
+    }
+    if (tensor.release) tensor.release();
     return out;
   }
 
-  const model::GgufFile& file_;
+  Status go_on(std::uint64_t weights) {
+    done_ += weights;
+    if (options_.stop.stop_requested())
+      return fail(ErrorCode::cancelled, "stopped; nothing was written", source_.path);
+    if (options_.on_progress && total_ > 0)
+      options_.on_progress(static_cast<double>(done_) / static_cast<double>(total_));
+    return {};
+  }
+
+  const ConvertSource& source_;
   const Recipe& recipe_;
   const QuantizeOptions& options_;
-  std::size_t layers_;
+  ThreadPool pool_;
   std::vector<DType> types_;
+  std::uint64_t total_ = 0;
+  std::uint64_t done_ = 0;
+  QuantizeReport report_;
 };
+
+bool is_checkpoint(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored) || path.ends_with(".safetensors") ||
+         path.ends_with(".safetensors.index.json");
+}
+
+/// Whether the parts that `out` becomes would stand where the parts of `in` do.
+bool writes_over_parts(const std::string& in, const std::string& out) {
+  constexpr std::string_view kNumbers = "-00001-of-00001.gguf";
+  if (in.size() <= kNumbers.size()) return false;
+  std::error_code ignored;
+  const fs::path input = fs::weakly_canonical(in.substr(0, in.size() - kNumbers.size()), ignored);
+  const std::string base = out.ends_with(".gguf") ? out.substr(0, out.size() - 5) : out;
+  return input == fs::weakly_canonical(base, ignored);
+}
 
 }  // namespace
 
-std::span<const Recipe> recipes() noexcept {
-  return kRecipes;
-}
-
-const Recipe* find_recipe(std::string_view name) noexcept {
-  const auto same = [](char a, char b) { return std::toupper(static_cast<unsigned char>(a)) == b; };
-  for (const Recipe& recipe : kRecipes)
-    if (std::ranges::equal(name, recipe.name, same)) return &recipe;
-  return nullptr;
-}
-
-Status quantize_file(const std::string& in, const std::string& out, const Recipe& recipe,
-                     const QuantizeOptions& options) {
-  const auto file = model::GgufFile::open(in);
-  if (!file) return std::unexpected(file.error());
-  std::error_code ignored;
-  if (std::filesystem::equivalent(in, out, ignored))
-    return fail(ErrorCode::invalid_argument, "is the file that is read; name another", out);
-  if (auto ok = Converter(*file, recipe, options).write(out); !ok) return ok;
-  if (options.on_progress) options.on_progress(1);
-  return {};
+Result<QuantizeReport> quantize_model(const std::string& in, const std::string& out,
+                                      const Recipe& recipe, const QuantizeOptions& options) {
+  try {
+    const auto source = is_checkpoint(in) ? open_checkpoint_source(in) : open_gguf_source(in);
+    if (!source) return std::unexpected(source.error());
+    std::error_code ignored;
+    if (fs::equivalent(in, out, ignored) || (options.split_bytes > 0 && writes_over_parts(in, out)))
+      return fail(ErrorCode::invalid_argument, "is the file that is read; name another", out);
+    return Converter(*source, recipe, options).write(out);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "no memory left for the largest tensor", in);
+  }
 }
 
 }  // namespace inference::engine

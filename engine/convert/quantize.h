@@ -1,37 +1,40 @@
 // A model file with smaller weights.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <span>
+#include <stop_token>
 #include <string>
-#include <string_view>
+#include <vector>
 
+#include "engine/convert/importance.h"
+#include "engine/convert/recipe.h"
 #include "inference/error.h"
-#include "model/formats/tensor.h"
 
 namespace inference::engine {
 
-/// Which weights become what. The names and their mixtures are the field's (llama.cpp's
-/// llama-quantize), so that a file is what its name says.
-struct Recipe {
-  std::string_view name;    ///< e.g. "Q4_K_M"
-  std::uint32_t file_type;  ///< general.file_type
-  model::DType base;        ///< most matrices
-  model::DType better;      ///< those that matter most: the head, and in mixtures some others
-  bool mixture = false;     ///< part of the value and down projections get `better`
-};
-std::span<const Recipe> recipes() noexcept;
-/// Null for a name that is none; upper and lower case are the same.
-const Recipe* find_recipe(std::string_view name) noexcept;
-
 struct QuantizeOptions {
+  const Importance* importance = nullptr;  ///< null: nothing is known of the columns
+  std::uint64_t split_bytes = 0;           ///< files of at most that size; 0: one file
+  int threads = 0;                         ///< 0: one per core
+  std::stop_token stop = {};
   std::function<void(double)> on_progress = {};
 };
 
-/// Reads a GGUF model and writes it with the recipe's types to `out`, which appears when it is
-/// complete. Metadata is copied. Matrices whose rows do not fill a type's blocks get the nearest
-/// type with blocks of 32, or stay as they are; vectors stay as they are.
-Status quantize_file(const std::string& in, const std::string& out, const Recipe& recipe,
-                     const QuantizeOptions& options);
+struct QuantizeReport {
+  std::vector<std::string> files;  ///< written, in order
+  std::uint64_t bytes_before = 0;  ///< of all tensors
+  std::uint64_t bytes = 0;
+  std::vector<std::pair<model::DType, std::size_t>> types;  ///< tensors of each type
+  std::vector<std::string> left_out;                        ///< see ConvertSource
+  std::vector<std::string> unknown;  ///< quantised matrices that the importance does not name
+};
+
+/// Reads a model (a GGUF file, all parts of a split one, or a checkpoint: a folder with
+/// config.json, tokenizer.json and safetensors) and writes GGUF with the recipe's types to `out`,
+/// which appears when it is complete and replaces what was there. A stop or an error leaves nothing
+/// behind.
+Result<QuantizeReport> quantize_model(const std::string& in, const std::string& out,
+                                      const Recipe& recipe, const QuantizeOptions& options);
 
 }  // namespace inference::engine

@@ -34,6 +34,14 @@ bool has_dot_products() {
   return true;  // every 64-bit Apple processor since the A12
 #endif
 }
+bool has_matrix_products() {
+#if defined(__linux__)
+  constexpr unsigned long kI8mm = 1UL << 13;  // HWCAP2_I8MM
+  return (getauxval(AT_HWCAP2) & kI8mm) != 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 std::vector<const Kernels*> detect() {
@@ -44,6 +52,7 @@ std::vector<const Kernels*> detect() {
 #endif
 #if defined(__aarch64__)
   if (has_dot_products()) found.push_back(&kNeonKernels);
+  if (has_dot_products() && has_matrix_products()) found.push_back(&kI8mmKernels);
 #endif
   return found;
 }

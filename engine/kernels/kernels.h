@@ -1,8 +1,8 @@
 // The table of inner loops, one implementation per instruction set.
 //
-// Chosen once at start from what the processor can do; INFERENCE_ISA=scalar|avx2|avx512|neon forces
-// one, and a name that is unknown or not supported here is an error. Every entry gives the same
-// bits on every instruction set: float sums run in 16 lanes (element i in lane i % 16, fused
+// Chosen once at start from what the processor can do; INFERENCE_ISA=scalar|avx2|avx512|neon|i8mm
+// forces one, and a name that is unknown or not supported here is an error. Every entry gives the
+// same bits on every instruction set: float sums run in 16 lanes (element i in lane i % 16, fused
 // multiply-add, ascending), joined by a fixed tree (lane j with j + 8, then 4, 2, 1).
 #pragma once
 
@@ -15,7 +15,7 @@
 namespace inference::engine {
 
 struct Kernels {
-  const char* isa;  ///< "scalar", "avx2", "avx512", "neon"
+  const char* isa;  ///< "scalar", "avx2", "avx512", "neon", "i8mm"
 
   // --- vectors of float32; n is any length, pointers need no alignment
   float (*dot)(const float* a, const float* b, std::size_t n);
@@ -23,6 +23,8 @@ struct Kernels {
   void (*axpy)(float s, const float* x, float* y, std::size_t n);
   float (*sum_of_squares)(const float* x, std::size_t n);
   float (*max)(const float* x, std::size_t n);  ///< n >= 1; NaN is ignored
+  /// Where the largest value stands first; -1 when one is NaN or +infinity, or all are -infinity.
+  std::int64_t (*arg_max)(const float* x, std::size_t n);
   /// y[i] = x[i] * scale * w[i]
   void (*scale_mul)(const float* x, float scale, const float* w, float* y, std::size_t n);
   /// x[i] = exp(x[i] - shift); returns the sum (16 lanes). Own polynomial, <= 2 ulp.

@@ -52,6 +52,44 @@ struct Loops : Pieces<V> {
     return best;
   }
 
+  static std::int64_t arg_max(const float* x, std::size_t n) {
+    constexpr float kInfinity = __builtin_inff();
+    constexpr std::size_t kBlock = 64 * kLanes;
+    // The block with the maximum is found first, and then the place in it.
+    float best = -kInfinity;
+    std::size_t best_block = n;
+    F fine = V::set1(1.0F);
+    for (std::size_t begin = 0; begin < n; begin += kBlock) {
+      const std::size_t end = n - begin < kBlock ? n : begin + kBlock;
+      F most = V::set1(-kInfinity);
+      std::size_t i = begin;
+      for (; i + kLanes <= end; i += kLanes) {
+        const F v = V::load(x + i);
+        most = V::max(v, most);
+        fine = V::select_less(v, V::set1(kInfinity), fine, V::zero());
+      }
+      float lane[kLanes];
+      V::store(lane, most);
+      float block_best = -kInfinity;
+      for (const float value : lane) block_best = value > block_best ? value : block_best;
+      for (; i < end; ++i) {
+        if (!(x[i] < kInfinity)) return -1;
+        block_best = x[i] > block_best ? x[i] : block_best;
+      }
+      if (block_best > best) {
+        best = block_best;
+        best_block = begin;
+      }
+    }
+    float lane[kLanes];
+    V::store(lane, fine);
+    for (const float value : lane)
+      if (value != 1.0F) return -1;
+    for (std::size_t i = best_block; i < n; ++i)
+      if (x[i] == best) return static_cast<std::int64_t>(i);
+    return -1;
+  }
+
   /// y[i] = f(x[i]) with whatever other inputs the function reads at the same place.
   template <class Function>
   static void map(const float* x, float* y, std::size_t n, Function f) {
@@ -154,6 +192,7 @@ struct Loops : Pieces<V> {
                    &axpy,
                    &sum_of_squares,
                    &max,
+                   &arg_max,
                    &scale_mul,
                    &exp_sum,
                    &silu_mul,

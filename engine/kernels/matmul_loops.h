@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/panel_loops.h"
 #include "engine/kernels/pieces.h"
 #include "engine/kernels/quantized.h"
 
@@ -124,7 +125,9 @@ struct MatmulLoops : Pieces<V> {
     return panel + g * layout.group_bytes() + (g / kSuperGroups + 1) * layout.header_bytes();
   }
 
-  /// 16 rows of one panel by kInputs input rows, without the offsets.
+  /// 16 rows of one panel by kInputs input rows, without the offsets. (Expanding a panel's codes
+  /// and factors once for many tiles of inputs was measured: no faster, the multipliers are the
+  /// limit.)
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset,
             std::size_t kInputs>
   static void multiply_codes(const QuantizedWeights& w, const std::byte* panel,
@@ -228,45 +231,18 @@ struct MatmulLoops : Pieces<V> {
     }
   }
 
-  /// Panel p of weights that stand in their file as rows.
-  static void make_panel(const QuantizedWeights& w, std::size_t p, std::byte* panel) {
-    const std::byte* row[kPanelRows];
-    for (std::size_t r = 0; r < kPanelRows; ++r) {
-      const std::size_t at = p * kPanelRows + r;
-      row[r] = w.in_place + (at < w.rows ? at : w.rows - 1) * w.groups * kRowGroupBytes;
-    }
-    // Sixteen short streams are more than the processor foresees: the next panels' rows are asked
-    // for in time, some lines per group.
-    constexpr std::size_t kAhead = 1;
-    constexpr std::size_t kLine = 64;
-    const std::byte* next = row[0] + kAhead * kPanelRows * w.groups * kRowGroupBytes;
-    const std::byte* end = w.in_place + w.rows * w.groups * kRowGroupBytes;
-    for (std::size_t g = 0; g < w.groups; ++g, panel += 512 + 2 * kPanelRows) {
-      for (std::size_t line = 0; line < kPanelRows * kRowGroupBytes && next < end; line += kLine) {
-        __builtin_prefetch(next);
-        next += kLine;
-      }
-      const std::byte* codes[kPanelRows];
-      for (std::size_t r = 0; r < kPanelRows; ++r) {
-        const std::byte* group = row[r] + g * kRowGroupBytes;
-        __builtin_memcpy(panel + 512 + 2 * r, group, 2);
-        codes[r] = group + 2;
-      }
-      V::transpose_codes(codes, panel);
-    }
-  }
-
   template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset>
   static void panels(const QuantizedWeights& w, std::size_t begin, std::size_t end,
                      const QuantizedRows& x, float* y, std::size_t y_stride) {
-    const std::size_t panel_bytes = w.layout.panel_bytes(w.groups);
-    constexpr bool kMayStand = kCodes == CodeForm::bytes && kScale == ScaleForm::half;
-    alignas(64) std::byte made[kMayStand ? kMaxRowGroups * (512 + 2 * kPanelRows) : 1];
+    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, kOffset, {}};
+    constexpr bool kMayStand = in_place_row_bytes(kLayout, kMaxRowGroups) != 0;
+    alignas(64) std::byte made[kMayStand ? kLayout.panel_bytes(kMaxRowGroups) : 1];
+    const std::size_t panel_bytes = kLayout.panel_bytes(w.groups);
     for (std::size_t p = begin; p < end; ++p) {
       const std::byte* panel = w.panels + p * panel_bytes;
       if constexpr (kMayStand)
         if (w.in_place != nullptr && p >= w.packed) {
-          make_panel(w, p, made);
+          PanelLoops<V>::template make<kLayout>(w, p, made);
           panel = made;
         }
       const std::size_t left = w.rows - p * kPanelRows;
@@ -284,10 +260,20 @@ struct MatmulLoops : Pieces<V> {
     }
   }
 
-  using PanelFunction = void (*)(const QuantizedWeights&, std::size_t, std::size_t,
-                                 const QuantizedRows&, float*, std::size_t);
+  struct PanelFunctions {
+    decltype(MatmulKernels::quantized) multiply;
+    decltype(MatmulKernels::make_panel) make;  ///< null: such rows are not used in place
+  };
+  template <CodeForm kCodes, ScaleForm kScale, std::uint32_t kScales, bool kOffset>
+  static constexpr PanelFunctions functions() {
+    constexpr PanelLayout kLayout = {kCodes, kScale, kScales, kOffset, {}};
+    PanelFunctions out = {&panels<kCodes, kScale, kScales, kOffset>, nullptr};
+    if constexpr (in_place_row_bytes(kLayout, kSuperGroups) != 0)
+      out.make = &PanelLoops<V>::template make<kLayout>;
+    return out;
+  }
   /// The loops for a layout: one of those that weight types have.
-  static PanelFunction panel_function(const PanelLayout& layout) {
+  static PanelFunctions functions_for(const PanelLayout& layout) {
     using enum CodeForm;
     using enum ScaleForm;
     const bool offset = layout.has_offset;
@@ -296,42 +282,46 @@ struct MatmulLoops : Pieces<V> {
       case half:
         switch (layout.codes) {
           case nibbles:
-            return panels<nibbles, half, 1, true>;
+            return functions<nibbles, half, 1, true>();
           case signed_nibbles:
-            return panels<signed_nibbles, half, 1, false>;
+            return functions<signed_nibbles, half, 1, false>();
           case table:
-            return panels<table, half, 1, false>;
+            return functions<table, half, 1, false>();
           case five:
-            return panels<five, half, 1, true>;
+            return functions<five, half, 1, true>();
           case signed_five:
-            return panels<signed_five, half, 1, false>;
+            return functions<signed_five, half, 1, false>();
           default:
-            return panels<bytes, half, 1, false>;
+            return functions<bytes, half, 1, false>();
         }
       case sub:
         switch (layout.codes) {
           case nibbles:
-            return two ? panels<nibbles, sub, 2, true> : panels<nibbles, sub, 1, true>;
+            return two ? functions<nibbles, sub, 2, true>() : functions<nibbles, sub, 1, true>();
           case signed_nibbles:
-            return panels<signed_nibbles, sub, 2, false>;
+            return functions<signed_nibbles, sub, 2, false>();
           case five:
-            return panels<five, sub, 1, true>;
+            return functions<five, sub, 1, true>();
           case signed_six:
-            return panels<signed_six, sub, 2, false>;
+            return functions<signed_six, sub, 2, false>();
           default:
-            return panels<table, sub, 1, false>;
+            return functions<table, sub, 1, false>();
         }
       case full:
-        if (layout.codes == table) return panels<table, full, 1, false>;
-        if (layout.codes == signed_nibbles) return panels<signed_nibbles, full, 1, false>;
-        if (two) return offset ? panels<bytes, full, 2, true> : panels<bytes, full, 2, false>;
-        return offset ? panels<bytes, full, 1, true> : panels<bytes, full, 1, false>;
+        if (layout.codes == table) return functions<table, full, 1, false>();
+        if (layout.codes == signed_nibbles) return functions<signed_nibbles, full, 1, false>();
+        if (two)
+          return offset ? functions<bytes, full, 2, true>() : functions<bytes, full, 2, false>();
+        return offset ? functions<bytes, full, 1, true>() : functions<bytes, full, 1, false>();
     }
-    return nullptr;
+    return {};
   }
   static void quantized(const QuantizedWeights& w, std::size_t begin, std::size_t end,
                         const QuantizedRows& x, float* y, std::size_t y_stride) {
-    panel_function(w.layout)(w, begin, end, x, y, y_stride);
+    functions_for(w.layout).multiply(w, begin, end, x, y, y_stride);
+  }
+  static void make_panel(const QuantizedWeights& w, std::size_t panel, std::byte* to) {
+    functions_for(w.layout).make(w, panel, to);
   }
 
   static void quantize(const float* x, const QuantizedRows& rows, std::size_t row) {
@@ -355,7 +345,7 @@ struct MatmulLoops : Pieces<V> {
     }
   }
 
-  static constexpr MatmulKernels kTable = {&quantized, &floats, &quantize};
+  static constexpr MatmulKernels kTable = {&quantized, &make_panel, &floats, &quantize};
 };
 
 }  // namespace inference::engine

@@ -9,7 +9,8 @@
 //            rows at once;
 //   scales   16 of them, as the form says, for the group or for each half of 16 columns;
 //   offsets  likewise, if the type has them.
-// Rows behind the last one are zero. So a panel is hardly larger than the rows in their file.
+// Rows behind the last one are zero or repeat it. So a panel is hardly larger than the rows in
+// their file.
 #pragma once
 
 #include <cstddef>
@@ -89,16 +90,26 @@ struct PanelLayout {
   }
 };
 
-/// Q8_0 as the file has it: rows of groups, each a half and 32 signed bytes. Rows are turned into a
-/// panel of {bytes, half} when they are used, until they have been repacked for good.
-inline constexpr std::size_t kRowGroupBytes = 2 + kGroup;
+/// Bytes of a row of `groups` groups as files have it, for those layouts whose rows can be turned
+/// into panels when they are used; 0 for others. With halves: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL,
+/// blocks of 32; with small factors: Q4_K, Q5_K, Q6_K, blocks of 256.
+constexpr std::size_t in_place_row_bytes(const PanelLayout& layout, std::size_t groups) {
+  const std::size_t bits = code_bytes(layout.codes) * 8 / (kPanelRows * kGroup);
+  if (layout.scale_form == ScaleForm::half)
+    return groups * (2 * layout.factors() + bits * kGroup / 8);
+  if (layout.scale_form != ScaleForm::sub) return 0;
+  const std::size_t blocks = groups / kSuperGroups;
+  if (layout.codes == CodeForm::signed_six) return blocks * 210;
+  if (layout.scales != 1 || !layout.has_offset) return 0;
+  return blocks * (layout.codes == CodeForm::five ? 176 : 144);
+}
 /// Longer rows than this many groups cannot be used in place.
 inline constexpr std::size_t kMaxRowGroups = 256;
 
 struct QuantizedWeights {
   PanelLayout layout;
   const std::byte* panels = nullptr;    ///< of panel_bytes(groups)
-  const std::byte* in_place = nullptr;  ///< if not all are packed: rows of groups * kRowGroupBytes
+  const std::byte* in_place = nullptr;  ///< if not all are packed: rows, see in_place_row_bytes
   std::size_t packed = 0;  ///< so many panels of those in place are there, from the first on
   std::size_t rows = 0;
   std::size_t groups = 0;  ///< columns / 32
@@ -130,6 +141,8 @@ struct MatmulKernels {
   /// Rows of panels [panel_begin, panel_end) for all input rows.
   void (*quantized)(const QuantizedWeights& w, std::size_t panel_begin, std::size_t panel_end,
                     const QuantizedRows& x, float* y, std::size_t y_stride);
+  /// Panel `panel` of weights in place, to `to`.
+  void (*make_panel)(const QuantizedWeights& w, std::size_t panel, std::byte* to);
   /// Rows [row_begin, row_end); x is [x_rows][cols], contiguous.
   void (*floats)(const FloatWeights& w, std::size_t row_begin, std::size_t row_end, const float* x,
                  std::size_t x_rows, float* y, std::size_t y_stride);

@@ -9,6 +9,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/quantized.h"
+#include "engine/ops/scratch.h"
 #include "engine/quant/grids.h"
 #include "engine/quant/half.h"
 #include "engine/quant/quant.h"
@@ -39,9 +40,9 @@ struct Activations::Data {
   std::size_t cols = 0;
   const float* values = nullptr;
   bool quantized = false;  ///< the codes are of the present values
-  std::vector<std::int8_t> codes;
-  std::vector<float> scales, half_sums, group_sums;
-  std::vector<std::int32_t> minus_sums;
+  Scratch<std::int8_t> codes;
+  Scratch<float> scales, half_sums, group_sums;
+  Scratch<std::int32_t> minus_sums;
 
   QuantizedRows quantized_rows() {
     return {codes.data(),      scales.data(), minus_sums.data(), half_sums.data(),
@@ -114,13 +115,11 @@ PanelLayout layout_of(const QuantFormat& format) {
   return layout;
 }
 
-/// Writes rows into their places in panels.
+/// Writes rows of any type into their places in panels.
 class Packer {
  public:
   Packer(const QuantFormat& format, const PanelLayout& layout)
       : format_(format), layout_(layout), bias_(code_bias(layout.codes)) {
-    copies_ = format.scale_kind == ScaleKind::half && format.block_values == kGroup &&
-              layout.codes != CodeForm::bytes;
     limit_ = layout.codes == CodeForm::signed_six ? 64 : code_bytes(layout.codes) > 256 ? 32 : 16;
     bits_.fill(kNoCode);
     for (int i = 15; i >= 0; --i)  // the first of equal values stands for them
@@ -130,11 +129,6 @@ class Packer {
   /// False if a code is not one that the form can store.
   bool pack_row(const std::byte* row, std::size_t lane, std::size_t groups,
                 std::byte* panel) const {
-    if (copies_) {
-      for (std::size_t g = 0; g < groups; ++g, panel += layout_.group_bytes())
-        copy_group(row + g * format_.block_bytes, lane, panel);
-      return true;
-    }
     Codes32 codes;
     for (std::size_t g = 0; g < groups; ++g) {
       format_.unpack32(row, g, codes);
@@ -151,22 +145,6 @@ class Packer {
 
  private:
   static constexpr std::uint8_t kNoCode = 255;
-
-  /// Blocks of 32 begin with halves, and end with fifth bits, if any, and nibbles that pair the
-  /// same columns as a panel does.
-  void copy_group(const std::byte* block, std::size_t lane, std::byte* panel) const {
-    const std::byte* nibbles = block + format_.block_bytes - kGroup / 2;
-    for (std::size_t j = 0; j < 4; ++j) std::memcpy(panel + 64 * j + 4 * lane, nibbles + 4 * j, 4);
-    if (code_bytes(layout_.codes) > 256) {
-      const std::uint32_t high = load_u32(nibbles - 4);
-      for (std::size_t j = 0; j < 8; ++j)
-        panel[256 + 8 * j + lane / 2] |=
-            static_cast<std::byte>(((high >> (4 * j)) & 15U) << (4 * (lane % 2)));
-    }
-    for (std::size_t i = 0; i < layout_.factors(); ++i)
-      std::memcpy(panel + code_bytes(layout_.codes) + i * layout_.factor_bytes() + 2 * lane,
-                  block + 2 * i, 2);
-  }
 
   static void put_half(float value, std::size_t lane, std::byte* at) {
     const std::uint16_t half = float_to_half(value);  // exact: it came from one
@@ -238,14 +216,13 @@ class Packer {
   const QuantFormat& format_;
   const PanelLayout& layout_;
   int bias_;
-  bool copies_ = false;                 ///< stored as the file has them
   unsigned limit_ = 16;                 ///< stored codes are smaller
   std::array<std::uint8_t, 256> bits_;  ///< CodeForm::table: value -> index
 };
 
-/// Q8_0's rows can be read as they are while there is no time to repack them.
-bool starts_in_place(DType type, std::uint64_t cols) {
-  return type == DType::q8_0 && cols / kGroup <= kMaxRowGroups;
+/// Rows that can be read as they are while there is no time to repack them.
+bool starts_in_place(const PanelLayout& layout, std::uint64_t groups) {
+  return in_place_row_bytes(layout, groups) != 0 && groups <= kMaxRowGroups;
 }
 
 std::unexpected<Error> bad_matrix(ErrorCode code, std::string_view name,
@@ -263,7 +240,11 @@ bool pack(const QuantFormat& format, const QuantizedWeights& w, std::size_t firs
   const std::size_t chunk = std::max<std::size_t>(1, kChunkBytes / (row_bytes * kPanelRows + 1));
   const Packer packer(format, w.layout);
   std::atomic<bool> known = true;
+  QuantizedWeights from = w;
+  from.in_place = bytes.data();
+  const bool has_kernel = in_place_row_bytes(w.layout, w.groups) == row_bytes;
   const std::function<void(std::size_t)> pack_panel = [&](std::size_t p) {
+    if (has_kernel) return kernels().matmul->make_panel(from, p, to + p * panel_bytes);
     const std::size_t end = std::min(w.rows, (p + 1) * kPanelRows);
     for (std::size_t r = p * kPanelRows; r < end; ++r)
       if (!packer.pack_row(bytes.data() + r * row_bytes, r % kPanelRows, w.groups,
@@ -326,6 +307,9 @@ std::size_t Matrix::cols() const {
 DType Matrix::type() const {
   return data_ ? data_->type : DType::f32;
 }
+bool Matrix::takes_codes() const {
+  return data_ && data_->is_quantized();
+}
 std::size_t Matrix::packed_bytes() const {
   return data_ ? data_->packed_bytes : 0;
 }
@@ -376,7 +360,7 @@ Result<Matrix> Matrix::create(DType type, std::size_t rows, std::size_t cols,
     data.to = data.own.data();
   }
   data.quantized = {layout, data.to, nullptr, 0, rows, cols / kGroup};
-  if (starts_in_place(type, cols)) {
+  if (starts_in_place(layout, cols / kGroup)) {
     data.quantized.in_place = bytes.data();
     data.bytes = bytes;
     data.on_packed = options.on_packed;
@@ -398,7 +382,7 @@ std::size_t Matrix::pack_more(std::size_t budget, ThreadPool& pool) {
   PackOptions options;
   options.pool = &pool;
   options.on_packed = data.on_packed;
-  // Bytes have no codes that could not be stored.
+  // Such types have no codes that could not be stored.
   (void)pack(*quant_format(data.type), w, before, end, data.bytes, data.to, options);
   w.packed = end;
   data.packed_bytes = end * panel_bytes;
@@ -432,6 +416,14 @@ void Activations::set(std::span<const float> x, std::size_t rows, std::size_t co
   data_->quantized = false;
 }
 
+void Activations::quantize_row(std::size_t i) {
+  kernels().matmul->quantize(data_->values + i * data_->cols, data_->quantized_rows(), i);
+}
+
+void Activations::rows_quantized() {
+  data_->quantized = true;
+}
+
 std::size_t Activations::rows() const {
   return data_->rows;
 }
@@ -446,7 +438,7 @@ class MatmulAccess {
     std::size_t units = 0;
     for (const Product& product : products) {
       units += units_of(*product.matrix->data_);
-      if (product.matrix->data_->is_quantized() && !inputs.quantized) quantize(pool, inputs);
+      if (product.matrix->data_->is_quantized() && !inputs.quantized) quantize(pool, x);
     }
     if (inputs.rows == 0 || units == 0) return;
     const std::size_t most = pieces(pool, units) * (inputs.rows > 16 ? 4 : 1);
@@ -489,21 +481,19 @@ class MatmulAccess {
     }
   }
 
-  static void quantize(ThreadPool& pool, Activations::Data& x) {
-    const QuantizedRows rows = x.quantized_rows();
-    const auto row = [&](std::size_t i) {
-      kernels().matmul->quantize(x.values + i * x.cols, rows, i);
-    };
+  static void quantize(ThreadPool& pool, Activations& x) {
+    const std::size_t rows = x.rows();
     // Waking the threads costs more than a few rows.
-    if (x.rows <= 2) {
-      for (std::size_t i = 0; i < x.rows; ++i) row(i);
+    if (rows <= 2) {
+      for (std::size_t i = 0; i < rows; ++i) x.quantize_row(i);
     } else {
-      const std::size_t tasks = pieces(pool, x.rows);
+      const std::size_t tasks = pieces(pool, rows);
       pool.run(tasks, [&](std::size_t task) {
-        for (std::size_t i = x.rows * task / tasks; i < x.rows * (task + 1) / tasks; ++i) row(i);
+        for (std::size_t i = rows * task / tasks; i < rows * (task + 1) / tasks; ++i)
+          x.quantize_row(i);
       });
     }
-    x.quantized = true;
+    x.rows_quantized();
   }
 };
 

@@ -74,6 +74,8 @@ class Matrix {
   std::size_t rows() const;
   std::size_t cols() const;
   model::DType type() const;
+  /// Whether products need quantised inputs; otherwise they take floats.
+  bool takes_codes() const;
   /// Bytes held beyond the mapped file; 0 when used in place.
   std::size_t packed_bytes() const;
 
@@ -95,6 +97,10 @@ class Activations {
   /// Points at x, [rows, cols] contiguous, which must stay valid and unchanged until the next
   /// set().
   void set(std::span<const float> x, std::size_t rows, std::size_t cols);
+  /// After set(): quantises row i as it is now. Different rows may be quantised at the same time,
+  /// by those who have just made them; rows_quantized() then says that all are.
+  void quantize_row(std::size_t i);
+  void rows_quantized();
   std::size_t rows() const;
   std::size_t cols() const;
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "engine/blocks/attention.h"
 #include "engine/blocks/norm.h"
@@ -85,14 +86,23 @@ void Decoder::find_work_for_later() {
         to_pack_.push_back(&linear->weight);
   }
   std::ranges::reverse(to_pack_);  // taken from the end: the head first, it is the largest
+  // All of it within some dozens of passes.
+  constexpr std::size_t kPasses = 32;
+  constexpr std::size_t kLeast = 4U << 20;
+  pack_per_pass_ = kLeast;
+  for (const Matrix* matrix : to_pack_)
+    pack_per_pass_ +=
+        Matrix::estimate_packed_bytes(matrix->type(), matrix->rows(), matrix->cols()) / kPasses;
 }
 
-/// A few milliseconds' worth, so that no token waits long for it.
+/// A small part of the pass's own time, so that no token waits long for it. The first pass goes
+/// without: somebody waits for the first token.
 void Decoder::pack_some() {
-  constexpr std::size_t kBudget = 4U << 20;
+  constexpr std::size_t kPerRow = 1U << 20;
+  const std::size_t budget = pack_per_pass_ + kPerRow * rows();
   std::size_t done = 0;
-  while (done < kBudget && !to_pack_.empty()) {
-    const std::size_t bytes = to_pack_.back()->pack_more(kBudget - done, *pool_);
+  while (done < budget && !to_pack_.empty()) {
+    const std::size_t bytes = to_pack_.back()->pack_more(budget - done, *pool_);
     if (bytes == 0) to_pack_.pop_back();
     done += bytes;
   }
@@ -174,48 +184,68 @@ void Decoder::prepare_angles() {
   }
 }
 
-void Decoder::norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
-                        std::vector<float>& out) {
-  const std::size_t width = weight.size();
-  for_rows(rows(), [&](std::size_t i) {
-    rms_norm(std::span(in).subspan(i * width, width), weight, spec_->norm_epsilon,
-             std::span(out).subspan(i * width, width));
+/// Inputs of products: f(i) makes row i of `x`, which is quantised while it is at hand.
+template <class Function>
+void Decoder::make_inputs(Activations& in, const Scratch<float>& x, std::size_t count,
+                          std::size_t width, bool codes, Function f) {
+  in.set(std::span(x).first(count * width), count, width);
+  for_rows(count, [&](std::size_t i) {
+    f(i);
+    if (codes) in.quantize_row(i);
   });
+  if (codes) in.rows_quantized();
+}
+
+/// What a layer's block reads: the row, normalised first where the architecture does so.
+void Decoder::normalize(std::size_t row, const std::vector<float>& norm) {
+  if (!spec_->pre_norm) return;
+  const std::size_t width = size_of(spec_->hidden);
+  rms_norm(std::span(hidden_).subspan(row * width, width), norm, spec_->norm_epsilon,
+           std::span(normed_).subspan(row * width, width));
+}
+
+void Decoder::begin(const LayerWeights& first) {
+  make_inputs(inputs_, block_input(), rows(), size_of(spec_->hidden), first.query.weight.takes_codes(),
+              [&](std::size_t i) { normalize(i, first.attention_norm); });
 }
 
 /// A weight as wide as one head normalises each head, a wider one all heads of a row together.
-void Decoder::normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight) {
-  const std::size_t row = size_of(heads) * size_of(spec_->head_dim);
-  const std::size_t width = weight.size();
-  for_rows(rows(), [&](std::size_t i) {
-    for (std::size_t at = 0; at < row; at += width) {
-      const std::span<float> part = std::span(x).subspan(i * row + at, width);
-      rms_norm(part, weight, spec_->norm_epsilon, part);
-    }
-  });
+void Decoder::normalize_heads(std::span<float> row, const std::vector<float>& weight) const {
+  for (std::size_t at = 0; at < row.size(); at += weight.size()) {
+    const std::span<float> part = row.subspan(at, weight.size());
+    rms_norm(part, weight, spec_->norm_epsilon, part);
+  }
 }
 
-void Decoder::rotate(std::vector<float>& x, int heads, int rope) {
+void Decoder::rotate(std::size_t row, Scratch<float>& x, int heads, int rope) const {
   const std::size_t dim = size_of(spec_->head_dim);
   const Rope& positions = ropes_[size_of(rope)];
   const std::size_t half = size_of(positions.dims() / 2);
-  for_rows(rows(), [&](std::size_t i) {
-    const auto cosines = std::span<const float>(cosines_[size_of(rope)]).subspan(i * half, half);
-    const auto sines = std::span<const float>(sines_[size_of(rope)]).subspan(i * half, half);
-    for (std::size_t h = 0; h < size_of(heads); ++h)
-      positions.rotate(std::span(x).subspan((i * size_of(heads) + h) * dim, dim), cosines, sines);
-  });
+  const auto cosines = std::span<const float>(cosines_[size_of(rope)]).subspan(row * half, half);
+  const auto sines = std::span<const float>(sines_[size_of(rope)]).subspan(row * half, half);
+  for (std::size_t h = 0; h < size_of(heads); ++h)
+    positions.rotate(std::span(x).subspan((row * size_of(heads) + h) * dim, dim), cosines, sines);
 }
 
-void Decoder::store(int layer) {
+/// Queries and keys are normalised and turned to their positions; keys and values are stored.
+void Decoder::place_keys(int layer, const LayerWeights& weights) {
   const std::size_t dim = size_of(spec_->head_dim);
+  const std::size_t queries = size_of(spec_->heads) * dim;
   const std::size_t heads = size_of(spec_->kv_heads);
+  const int rope = spec_->layers[size_of(layer)].rope;
   for_rows(rows(), [&](std::size_t i) {
+    if (spec_->head_norm != HeadNorm::none) {
+      normalize_heads(std::span(query_).subspan(i * queries, queries), weights.query_norm);
+      normalize_heads(std::span(key_).subspan(i * heads * dim, heads * dim), weights.key_norm);
+    }
+    if (rope >= 0) {
+      rotate(i, query_, spec_->heads, rope);
+      rotate(i, key_, spec_->kv_heads, rope);
+    }
     KvCache& cache = *rows_[i].cache;
-    for (std::size_t h = 0; h < heads; ++h) {
+    for (std::size_t h = 0; h < heads; ++h)
       cache.store(layer, static_cast<int>(h), rows_[i].position,
                   key_.data() + (i * heads + h) * dim, value_.data() + (i * heads + h) * dim);
-    }
   });
 }
 
@@ -249,11 +279,14 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
   const std::size_t group = size_of(spec_->heads) / kv_heads;
   const std::size_t threads = size_of(pool_->size());
   // Few rows leave threads idle unless each split of the keys is a task of its own or, where there
-  // is one split, each head.
+  // is one split, the heads of a group are shared out.
   const bool few = rows() * kv_heads < 4 * threads;
   const bool long_context =
       std::ranges::any_of(rows_, [](const DecoderRow& row) { return row.position >= kKeySplit; });
-  const std::size_t heads = few && !long_context ? 1 : std::min(group, kTileQueries);
+  std::size_t heads = std::min(group, kTileQueries);
+  if (!long_context)
+    while (heads > 1 && rows() * kv_heads * ((group + heads - 1) / heads) < threads)
+      heads = (heads + 1) / 2;
   const std::size_t most_rows = std::max<std::size_t>(1, kTileQueries / heads);
   tiles_.clear();
   for (std::size_t row = 0; row < rows();) {
@@ -301,47 +334,45 @@ void Decoder::attend_in_splits() {
                                               part_of_[tile], part_of_[tile + 1] - part_of_[tile]));
 }
 
+/// Reads inputs_, leaves there what the feed-forward block reads.
 void Decoder::attention(int layer, const LayerWeights& weights) {
-  const std::size_t width = size_of(spec_->hidden);
-  const std::vector<float>* in = &hidden_;
-  if (spec_->pre_norm) {
-    norm_rows(hidden_, weights.attention_norm, normed_);
-    in = &normed_;
-  }
-  inputs_.set(std::span(*in).first(rows() * width), rows(), width);
+  show_input(Role::query, -1, block_input(), rows(), size_of(spec_->hidden));
   apply({{&weights.query, &query_}, {&weights.key, &key_}, {&weights.value, &value_}}, inputs_);
-  if (spec_->head_norm != HeadNorm::none) {
-    normalize_heads(query_, spec_->heads, weights.query_norm);
-    normalize_heads(key_, spec_->kv_heads, weights.key_norm);
-  }
-  const int rope = spec_->layers[size_of(layer)].rope;
-  if (rope >= 0) {
-    rotate(query_, spec_->heads, rope);
-    rotate(key_, spec_->kv_heads, rope);
-  }
-  store(layer);
+  place_keys(layer, weights);
   attend_all(layer, weights);
   const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
+  show_input(Role::attention_output, -1, attended_, rows(), attended);
   inputs_.set(std::span(attended_).first(rows() * attended), rows(), attended);
   apply({{&weights.attention_output, &branch_}}, inputs_);
-  add_residual(branch_, weights.attention_post_norm);
+  const bool experts = spec_->layers[size_of(layer)].experts;
+  add_residual(weights.attention_post_norm, weights.feed_forward_norm,
+               experts ? &weights.router : &weights.gate);
 }
 
-void Decoder::add_residual(std::vector<float>& branch, const std::vector<float>& post_norm) {
+/// The branch joins the stream, and the next block's inputs are made of it: `next` is the first
+/// matrix that reads them (null: none does).
+void Decoder::add_residual(const std::vector<float>& post_norm, const std::vector<float>& next_norm,
+                           const Linear* next) {
   const std::size_t width = size_of(spec_->hidden);
-  if (!post_norm.empty()) norm_rows(branch, post_norm, branch);
-  for_rows(rows(), [&](std::size_t i) {
-    kernels().axpy(spec_->residual_scale, branch.data() + i * width, hidden_.data() + i * width,
-                   width);
-  });
+  const auto add = [&](std::size_t i) {
+    const std::span<float> branch = std::span(branch_).subspan(i * width, width);
+    if (!post_norm.empty()) rms_norm(branch, post_norm, spec_->norm_epsilon, branch);
+    kernels().axpy(spec_->residual_scale, branch.data(), hidden_.data() + i * width, width);
+  };
+  if (next == nullptr) return for_rows(rows(), add);
+  make_inputs(inputs_, block_input(), rows(), width,
+              next->weight.takes_codes(), [&](std::size_t i) {
+                add(i);
+                normalize(i, next_norm);
+              });
 }
 
 /// out[count, hidden] = down(activation(gate(in)) * up(in))
 void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-                    std::size_t count, std::vector<float>& out) {
+                    std::size_t count, Scratch<float>& out, int expert) {
   apply({{&gate, &gate_}, {&up, &up_}}, in);
   const std::size_t width = gate.weight.rows();
-  for_rows(count, [&](std::size_t i) {
+  make_inputs(in, gate_, count, width, down.weight.takes_codes(), [&](std::size_t i) {
     float* g = gate_.data() + i * width;
     const float* u = up_.data() + i * width;
     switch (spec_->activation) {
@@ -356,12 +387,13 @@ void Decoder::dense(const Linear& gate, const Linear& up, const Linear& down, Ac
         break;
     }
   });
-  in.set(std::span(gate_).first(count * width), count, width);
+  show_input(expert < 0 ? Role::down : Role::expert_down, expert, gate_, count, width);
   apply({{&down, &out}}, in);
 }
 
 /// Rows go to their experts in groups; each row adds its experts' answers in ascending order.
-void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>& in) {
+void Decoder::mix_experts(const LayerWeights& weights) {
+  const Scratch<float>& in = block_input();
   const std::size_t width = size_of(spec_->hidden);
   apply({{&weights.router, &router_}}, inputs_);
   std::vector<std::vector<std::pair<std::size_t, float>>> rows_of(size_of(spec_->experts));
@@ -378,35 +410,34 @@ void Decoder::mix_experts(const LayerWeights& weights, const std::vector<float>&
     for (std::size_t j = 0; j < chosen.size(); ++j)
       std::copy_n(in.begin() + static_cast<std::ptrdiff_t>(chosen[j].first * width), width,
                   expert_in_.begin() + static_cast<std::ptrdiff_t>(j * width));
+    show_input(Role::expert_gate, static_cast<int>(e), expert_in_, chosen.size(), width);
     expert_inputs_.set(std::span(expert_in_).first(chosen.size() * width), chosen.size(), width);
     const ExpertWeights& expert = weights.experts[e];
-    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_);
+    dense(expert.gate, expert.up, expert.down, expert_inputs_, chosen.size(), expert_out_,
+          static_cast<int>(e));
     for (std::size_t j = 0; j < chosen.size(); ++j)
       kernels().axpy(chosen[j].second, expert_out_.data() + j * width,
                      branch_.data() + chosen[j].first * width, width);
   }
 }
 
-void Decoder::feed_forward(const LayerWeights& weights, bool experts) {
-  const std::size_t width = size_of(spec_->hidden);
-  const std::vector<float>* in = &hidden_;
-  if (spec_->pre_norm) {
-    norm_rows(hidden_, weights.feed_forward_norm, normed_);
-    in = &normed_;
-  }
-  inputs_.set(std::span(*in).first(rows() * width), rows(), width);
+/// Reads inputs_, leaves there what the `next` layer reads (null: this was the last).
+void Decoder::feed_forward(const LayerWeights& weights, bool experts, const LayerWeights* next) {
   if (experts) {
-    mix_experts(weights, *in);
+    mix_experts(weights);
   } else {
-    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_);
+    show_input(Role::gate, -1, block_input(), rows(), size_of(spec_->hidden));
+    dense(weights.gate, weights.up, weights.down, inputs_, rows(), branch_, -1);
   }
-  add_residual(branch_, weights.feed_forward_post_norm);
+  static const std::vector<float> kNone;
+  add_residual(weights.feed_forward_post_norm, next != nullptr ? next->attention_norm : kNone,
+               next != nullptr ? &next->query : nullptr);
 }
 
 /// Reports keys and queries with pairs half a head apart, however the file orders them.
 void Decoder::observe(int layer, AttentionObserver& observer) {
   const std::size_t dim = size_of(spec_->head_dim);
-  const auto ordered = [&](const std::vector<float>& x, int heads) {
+  const auto ordered = [&](const Scratch<float>& x, int heads) {
     std::vector<float> out(x.begin(),
                            x.begin() + static_cast<std::ptrdiff_t>(rows() * size_of(heads) * dim));
     if (!spec_->interleaved_rope) return out;
@@ -422,12 +453,19 @@ void Decoder::observe(int layer, AttentionObserver& observer) {
                         ordered(key_, spec_->kv_heads), ordered(query_, spec_->heads));
 }
 
-void Decoder::logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits) {
+void Decoder::show_input(Role role, int expert, const Scratch<float>& x, std::size_t count,
+                         std::size_t width) {
+  if (observer_ != nullptr)
+    observer_->on_input(role, layer_, expert, count, std::span(x).first(count * width));
+}
+
+void Decoder::logits(const RowSink& sink) {
   const std::size_t width = size_of(spec_->hidden);
   const std::size_t vocab = size_of(spec_->vocab_size);
   std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < rows(); ++i)
     if (rows_[i].wants_logits) wanted.push_back(i);
+  std::array<std::int64_t, kLogitRows> best{};
   for (std::size_t begin = 0; begin < wanted.size(); begin += kLogitRows) {
     const std::size_t count = std::min(kLogitRows, wanted.size() - begin);
     for (std::size_t j = 0; j < count; ++j)
@@ -435,29 +473,35 @@ void Decoder::logits(const std::function<void(std::size_t, std::span<const float
                spec_->norm_epsilon, std::span(normed_).subspan(j * width, width));
     inputs_.set(std::span(normed_).first(count * width), count, width);
     apply({{&weights_->output, &logits_}}, inputs_);
-    for (std::size_t j = 0; j < count; ++j) {
+    pool_->run(count, [&](std::size_t j) {
       const std::span<float> row = std::span(logits_).subspan(j * vocab, vocab);
       if (spec_->logit_divisor != 1)
         for (float& value : row) value /= spec_->logit_divisor;
       if (spec_->logit_cap > 0) kernels().soft_cap(row.data(), spec_->logit_cap, vocab);
-      on_logits(wanted[begin + j], row);
-    }
+      if (rows_[wanted[begin + j]].wants_best) best[j] = kernels().arg_max(row.data(), vocab);
+    });
+    for (std::size_t j = 0; j < count; ++j)
+      sink(wanted[begin + j], std::span(logits_).subspan(j * vocab, vocab), best[j]);
   }
 }
 
-void Decoder::run(std::span<const DecoderRow> rows,
-                  const std::function<void(std::size_t, std::span<const float>)>& on_logits,
+void Decoder::run(std::span<const DecoderRow> rows, const RowSink& sink,
                   AttentionObserver* observer) {
   rows_ = rows;
+  observer_ = observer;
+  if (std::exchange(ran_before_, true)) pack_some();
   embed();
   prepare_angles();
-  for (std::size_t i = 0; i < weights_->layers.size(); ++i) {
-    attention(static_cast<int>(i), weights_->layers[i]);
+  const std::vector<LayerWeights>& layers = weights_->layers;
+  begin(layers.front());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    layer_ = static_cast<int>(i);
+    attention(layer_, layers[i]);
     if (observer != nullptr) observe(static_cast<int>(i), *observer);
-    feed_forward(weights_->layers[i], spec_->layers[i].experts);
+    feed_forward(layers[i], spec_->layers[i].experts,
+                 i + 1 < layers.size() ? &layers[i + 1] : nullptr);
   }
-  logits(on_logits);
-  pack_some();
+  logits(sink);
 }
 
 }  // namespace inference::engine

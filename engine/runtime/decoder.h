@@ -1,6 +1,8 @@
 // The forward pass of a decoder over rows of tokens.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -8,6 +10,7 @@
 #include "engine/blocks/attention.h"
 #include "engine/blocks/rope.h"
 #include "engine/ops/matmul.h"
+#include "engine/ops/scratch.h"
 #include "engine/runtime/engine.h"
 #include "engine/runtime/kv_cache.h"
 #include "engine/runtime/thread_pool.h"
@@ -27,7 +30,13 @@ struct DecoderRow {
   KvCache* cache = nullptr;    ///< has room for the position
   bool long_sequence = false;  ///< which RoPE frequencies
   bool wants_logits = false;
+  bool wants_best = false;  ///< besides: the place of the largest logit
 };
+
+/// Gets the logits of a row [vocab], valid during the call, and, where that was asked for, the
+/// place of the largest (-1: there is none, see Kernels::arg_max).
+using RowSink =
+    std::function<void(std::size_t row, std::span<const float> logits, std::int64_t best)>;
 
 /// Not thread-safe. Buffers are allocated once; a pass allocates nothing that grows with the model.
 class Decoder {
@@ -38,12 +47,9 @@ class Decoder {
   /// A row of a longer sequence than this uses long frequencies; 0: never.
   int long_from() const;
 
-  /// Appends at most kSliceRows rows: stores keys and values and calls on_logits(row, logits) for
-  /// the rows that want them, in order. Rows of one cache are consecutive and ascend by one
-  /// position.
-  void run(std::span<const DecoderRow> rows,
-           const std::function<void(std::size_t, std::span<const float>)>& on_logits,
-           AttentionObserver* observer);
+  /// Appends at most kSliceRows rows: stores keys and values and calls `sink` for the rows that
+  /// want logits, in order. Rows of one cache are consecutive and ascend by one position.
+  void run(std::span<const DecoderRow> rows, const RowSink& sink, AttentionObserver* observer);
 
   static std::uint64_t scratch_bytes(const ModelSpec& spec);
 
@@ -58,40 +64,53 @@ class Decoder {
   /// out = W in + b for several at once.
   struct Applied {
     const Linear* linear;
-    std::vector<float>* out;
+    Scratch<float>* out;
   };
   void apply(std::initializer_list<Applied> all, Activations& in);
   void embed();
   void prepare_angles();
-  void norm_rows(const std::vector<float>& in, const std::vector<float>& weight,
-                 std::vector<float>& out);
-  void normalize_heads(std::vector<float>& x, int heads, const std::vector<float>& weight);
-  void rotate(std::vector<float>& x, int heads, int rope);
-  void store(int layer);
+  template <class Function>
+  void make_inputs(Activations& in, const Scratch<float>& x, std::size_t count, std::size_t width,
+                   bool codes, Function f);
+  /// What a layer's blocks read.
+  const Scratch<float>& block_input() const { return spec_->pre_norm ? normed_ : hidden_; }
+  void normalize(std::size_t row, const std::vector<float>& norm);
+  void begin(const LayerWeights& first);
+  void normalize_heads(std::span<float> row, const std::vector<float>& weight) const;
+  void rotate(std::size_t row, Scratch<float>& x, int heads, int rope) const;
+  void place_keys(int layer, const LayerWeights& weights);
   void attention(int layer, const LayerWeights& weights);
   AttentionTile tile(int layer, const LayerWeights& weights, std::size_t row, std::size_t rows,
                      int kv_head, std::size_t first, std::size_t group);
   void attend_all(int layer, const LayerWeights& weights);
   void attend_in_splits();
-  void feed_forward(const LayerWeights& weights, bool experts);
+  void feed_forward(const LayerWeights& weights, bool experts, const LayerWeights* next);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
-             std::size_t count, std::vector<float>& out);
-  void mix_experts(const LayerWeights& weights, const std::vector<float>& in);
-  void add_residual(std::vector<float>& branch, const std::vector<float>& post_norm);
+             std::size_t count, Scratch<float>& out, int expert);
+  void mix_experts(const LayerWeights& weights);
+  void add_residual(const std::vector<float>& post_norm, const std::vector<float>& next_norm,
+                    const Linear* next);
   void observe(int layer, AttentionObserver& observer);
-  void logits(const std::function<void(std::size_t, std::span<const float>)>& on_logits);
+  /// Tells the observer, if there is one, of the rows that a role's matrices get.
+  void show_input(Role role, int expert, const Scratch<float>& x, std::size_t count,
+                  std::size_t width);
+  void logits(const RowSink& sink);
 
   const ModelSpec* spec_;
   Weights* weights_;
   ThreadPool* pool_;
   std::vector<Rope> ropes_;
   std::span<const DecoderRow> rows_;
+  AttentionObserver* observer_ = nullptr;  ///< of this pass
+  int layer_ = 0;                          ///< that runs
 
-  std::vector<Matrix*> to_pack_;
+  std::vector<Matrix*> to_pack_;  // taken from the end
+  std::size_t pack_per_pass_ = 0;
+  bool ran_before_ = false;
 
   // [rows, width] buffers of a pass
-  std::vector<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
-  std::vector<float> expert_in_, expert_out_, router_, logits_;
+  Scratch<float> hidden_, normed_, query_, key_, value_, attended_, branch_, gate_, up_;
+  Scratch<float> expert_in_, expert_out_, router_, logits_;
   std::vector<std::vector<float>> cosines_, sines_;  // [rope][rows, dims / 2]
   std::vector<AttentionScratch> attention_;          // [tasks]
   std::vector<AttentionTile> tiles_;                 // of a layer

@@ -1,6 +1,7 @@
 #include "engine/runtime/engine.h"
 
 #include <algorithm>
+#include <mutex>
 #include <new>
 #include <optional>
 
@@ -103,8 +104,8 @@ Result<Plan> make_plan(const ModelFile& file, const EngineOptions& options) {
   plan.memory.kv_cache = *kv;
   plan.memory.scratch = Decoder::scratch_bytes(spec);
   // Read off running processes: the program alone, and what a tokenizer's tables add per token.
-  constexpr std::uint64_t kProgramBytes = 12U << 20;
-  constexpr std::uint64_t kTokenBytes = 200;
+  constexpr std::uint64_t kProgramBytes = 20U << 20;
+  constexpr std::uint64_t kTokenBytes = 36;
   plan.memory.program = kProgramBytes + kTokenBytes * static_cast<std::uint64_t>(spec.vocab_size);
   return plan;
 }
@@ -154,7 +155,7 @@ class EngineImpl final : public Engine {
         *decoder_, static_cast<std::size_t>(slots), [this, planned](bool at_limit) {
           // What was kept for later makes room first, so that the plan holds.
           const bool needed = at_limit || kv_->bytes_in_use() + kv_->page_bytes() > planned;
-          return needed && prefixes_ != nullptr && prefixes_->evict_one();
+          return needed && ((prefixes_ != nullptr && prefixes_->evict_one()) || drop_kept());
         });
     fill_info();
     return {};
@@ -179,6 +180,23 @@ class EngineImpl final : public Engine {
     return out;
   }
 
+  Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence) override {
+    try {
+      return static_cast<const SequenceImpl&>(sequence).fork();
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "no memory left for a sequence", file_.spec.source);
+    }
+  }
+
+  void keep(std::shared_ptr<const Sequence> sequence) override {
+    const std::lock_guard lock(kept_mutex_);
+    kept_.swap(sequence);
+  }
+  std::shared_ptr<const Sequence> kept() const override {
+    const std::lock_guard lock(kept_mutex_);
+    return kept_;
+  }
+
   Status forward(std::span<SequenceInput> inputs, std::stop_token stop,
                  AttentionObserver* observer) override {
     if (auto ok = check(inputs); !ok) return ok;
@@ -190,6 +208,12 @@ class EngineImpl final : public Engine {
   }
 
  private:
+  bool drop_kept() {
+    const bool any = kept() != nullptr;
+    keep(nullptr);
+    return any;
+  }
+
   /// Beyond the sequences of the plan, pages may take what is left of the limit.
   std::uint64_t kv_budget(std::uint64_t asked_limit) const {
     const MemoryPlan& m = plan_.memory;
@@ -242,6 +266,8 @@ class EngineImpl final : public Engine {
   std::shared_ptr<PrefixCache> prefixes_;
   std::unique_ptr<Scheduler> scheduler_;
   ModelInfo info_;
+  mutable std::mutex kept_mutex_;
+  std::shared_ptr<const Sequence> kept_;
 };
 
 }  // namespace

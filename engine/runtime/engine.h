@@ -19,6 +19,8 @@
 
 namespace inference::engine {
 
+enum class Role : std::uint8_t;  // engine/arch/spec.h
+
 struct EngineOptions {
   int context_len = 0;  ///< tokens per sequence; 0: the model's own
   int threads = 0;      ///< 0: one per available core
@@ -59,6 +61,10 @@ class Sequence {
 /// perhaps on another caller's thread.
 using LogitsSink = std::function<void(std::size_t row, std::span<const float> logits)>;
 
+/// Gets the most probable token of one position instead, the lowest id of equals; -1 where a logit
+/// is NaN or +infinity. Otherwise as LogitsSink.
+using BestSink = std::function<void(std::size_t row, TokenId best)>;
+
 enum class LogitsWanted : std::uint8_t { none, last, all };
 
 /// Tokens to append to a sequence in one pass. A sequence occurs once per pass.
@@ -67,9 +73,12 @@ struct SequenceInput {
   std::span<const TokenId> tokens;  ///< at least one, each inside the vocabulary, within capacity
   LogitsWanted wanted = LogitsWanted::last;
   LogitsSink sink;
+  std::size_t logits_from = 0;  ///< with LogitsWanted::all: of the rows from this one on
+  BestSink best_sink = {};  ///< asked for where `sink` is empty: nobody copies the vocabulary
 };
 
-/// Sees keys and queries of a pass after normalisation and RoPE.
+/// Sees keys and queries of a pass after normalisation and RoPE, and what weights are multiplied
+/// with.
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
@@ -77,6 +86,10 @@ class AttentionObserver {
   /// position of the first token.
   virtual void on_attention(int layer, int first, int tokens, std::span<const float> keys,
                             std::span<const float> queries) = 0;
+  /// What matrices of a role are multiplied with: x, [rows, cols]. query stands for query, key and
+  /// value, gate (expert_gate) for gate and up too: they share it. `expert`: -1 outside of experts.
+  virtual void on_input(Role /*role*/, int /*layer*/, int /*expert*/, std::size_t /*rows*/,
+                        std::span<const float> /*x*/) {}
 };
 
 /// Threads: every method may be called from several threads. Passes of callers that come at the
@@ -105,6 +118,16 @@ class Engine {
   /// A sequence that starts with as much of `prompt` (all but its last token at most) as other
   /// sequences made this way have left; length() says how much. The bits are the same.
   virtual Result<std::unique_ptr<Sequence>> new_sequence(std::span<const TokenId> prompt) = 0;
+
+  /// A sequence that goes on from where another one is: it holds the same tokens and shares the
+  /// pages of their keys and values until one of the two writes into them. The bits are the same.
+  virtual Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence) = 0;
+
+  /// Keeps one sequence for later forks, in place of the one before, until its memory is needed.
+  /// It must not change any more.
+  virtual void keep(std::shared_ptr<const Sequence> sequence) = 0;
+  /// The one that is kept; null: none.
+  virtual std::shared_ptr<const Sequence> kept() const = 0;
 
   /// One pass: appends every input's tokens and reports the logits asked for. Long inputs are
   /// sliced inside; between slices a requested stop ends the pass with `cancelled`, each sequence

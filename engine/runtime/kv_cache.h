@@ -81,6 +81,8 @@ class KvCache {
   /// Begins with pages that others hold too.
   void adopt(std::vector<SharedPage> pages);
   const SharedPage& page(std::size_t index) const { return pages_[index]; }
+  const std::vector<SharedPage>& pages() const { return pages_; }
+  const std::shared_ptr<KvPool>& pool() const { return pool_; }
 
   /// Where a head's keys and values stand.
   HeadPages head(int layer, int kv_head) const {

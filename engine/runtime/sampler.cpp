@@ -223,6 +223,10 @@ void Sampler::penalize(std::span<float> logits, std::span<const TokenId> prompt,
   }
 }
 
+bool Sampler::is_arg_max() const {
+  return config_.temperature == 0 && config_.logit_bias.empty() && !penalizes(config_);
+}
+
 Result<TokenId> Sampler::sample(std::span<float> logits, std::span<const TokenId> prompt,
                                 std::span<const TokenId> answer) {
   if (auto ok = check_logits(logits, vocab_size_); !ok) return std::unexpected(ok.error());
@@ -257,17 +261,14 @@ Result<TokenId> Sampler::sample(std::span<float> logits, std::span<const TokenId
   return *best;
 }
 
-namespace {
-/// ln sum exp(logits), shifted by the maximum; summed in the order of ids.
 double log_sum_exp(std::span<const float> logits) {
-  float best = -HUGE_VALF;
+  float best = -HUGE_VALF;  // the shift keeps exp() in range
   for (const float v : logits) best = std::max(best, v);
   if (best == -HUGE_VALF) return -HUGE_VAL;
   double sum = 0;
   for (const float v : logits) sum += std::exp(static_cast<double>(v) - static_cast<double>(best));
   return static_cast<double>(best) + std::log(sum);
 }
-}  // namespace
 
 double log_probability(std::span<const float> logits, TokenId id) {
   if (id < 0 || static_cast<std::size_t>(id) >= logits.size()) return -HUGE_VAL;

@@ -22,6 +22,9 @@ class Sampler {
   /// invalid_argument, with the field's name and value, for what is out of range.
   static Result<Sampler> create(const GenerateConfig& config, int vocab_size);
 
+  /// Whether every token is the arg-max of its logits as they are: then sample() is not needed.
+  bool is_arg_max() const;
+
   /// `logits` [vocab] is changed. `prompt` and `answer` are the tokens so far; the draw's position
   /// is answer.size(). NaN or +inf logits are an `internal` error.
   Result<TokenId> sample(std::span<float> logits, std::span<const TokenId> prompt,
@@ -37,7 +40,10 @@ class Sampler {
   std::vector<std::int32_t> counts_;
 };
 
-/// log softmax(logits)[id], in double; the sum runs over a fixed order.
+/// ln sum exp(logits), in double; summed in the order of ids.
+double log_sum_exp(std::span<const float> logits);
+/// log softmax(logits)[id] = logits[id] - log_sum_exp(logits), in double; the sum runs over a fixed
+/// order.
 double log_probability(std::span<const float> logits, TokenId id);
 /// The n most probable tokens with their log-probabilities, best first, lower id first on a tie.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int n);

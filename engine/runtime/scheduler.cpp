@@ -208,7 +208,9 @@ void Scheduler::pass(std::unique_lock<std::mutex>& lock, std::span<Item* const> 
       const LogitsWanted wanted = item->again.empty() ? item->input->wanted : LogitsWanted::none;
       rows.push_back({item->tokens()[token], sequence.length() + static_cast<int>(i),
                       &sequence.cache, sequence.long_positions,
-                      wanted == LogitsWanted::all || (wanted == LogitsWanted::last && last)});
+                      (wanted == LogitsWanted::all && token >= item->input->logits_from) ||
+                          (wanted == LogitsWanted::last && last),
+                      !item->input->sink && item->input->best_sink});
       origin.push_back({item, token});
     }
   }
@@ -221,9 +223,13 @@ void Scheduler::pass(std::unique_lock<std::mutex>& lock, std::span<Item* const> 
   try {
     decoder_.run(
         rows,
-        [&](std::size_t row, std::span<const float> logits) {
+        [&](std::size_t row, std::span<const float> logits, std::int64_t best) {
           const auto& [item, token] = origin[row];
-          if (item->input->sink) item->input->sink(token, logits);
+          if (item->input->sink) {
+            item->input->sink(token, logits);
+          } else if (item->input->best_sink) {
+            item->input->best_sink(token, static_cast<TokenId>(best));
+          }
         },
         observer);
     for (Item* item : running) {

@@ -42,6 +42,15 @@ class SequenceImpl final : public Sequence {
     if (!nodes_.empty()) nodes_.back() = std::move(match.node);
   }
 
+  /// The same tokens on the same pages; nothing of what follows is left for others.
+  std::unique_ptr<SequenceImpl> fork() const {
+    auto out = std::make_unique<SequenceImpl>(cache.shape(), cache.pool(), capacity_, nullptr);
+    out->ids = ids;
+    out->cache.adopt(cache.pages());
+    out->long_positions = long_positions;
+    return out;
+  }
+
   /// Leaves whole pages for others. The tokens so far must be final.
   void share() noexcept {
     if (shared_ == nullptr) return;

@@ -104,6 +104,9 @@ class Loader {
     if (!made) return refuse(made.error().code, made.error().message);
     out = std::move(*made);
     weights_.packed_bytes += out.packed_bytes();
+    // Every pass reads all of a dense model. (Of experts only some are.)
+    if (out.packed_bytes() == 0 && spec_.experts == 0 && !tensor.bytes.empty())
+      tensors_.prefetch(tensor, bytes);
     return {};
   }
 

@@ -169,11 +169,19 @@ const TensorView* GgufFile::find(std::string_view name) const {
   return at == state_->index.end() ? nullptr : &state_->tensors[at->second];
 }
 
-void GgufFile::release(const TensorView& tensor, std::span<const std::byte> part) const {
+const platform::MappedFile* GgufFile::file_of(const TensorView& tensor) const {
   const auto at = state_->index.find(tensor.name);
-  if (at == state_->index.end()) return;
+  if (at == state_->index.end()) return nullptr;
   const std::size_t file = state_->file_of[at->second];
-  if (file < state_->files.size()) state_->files[file].release(part);
+  return file < state_->files.size() ? &state_->files[file] : nullptr;
+}
+
+void GgufFile::release(const TensorView& tensor, std::span<const std::byte> part) const {
+  if (const auto* file = file_of(tensor)) file->release(part);
+}
+
+void GgufFile::prefetch(const TensorView& tensor, std::span<const std::byte> part) const {
+  if (const auto* file = file_of(tensor)) file->prefetch(part);
 }
 
 namespace {

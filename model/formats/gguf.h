@@ -14,6 +14,10 @@
 #include "model/formats/tensor.h"
 #include "platform/mapped_file.h"
 
+namespace inference::platform {
+class MappedFile;
+}
+
 namespace inference::model {
 
 enum class GgufType : std::uint32_t {
@@ -98,10 +102,12 @@ class GgufFile final : public TensorSource {
   std::span<const TensorView> tensors() const override;
   const std::string& path() const override;
   void release(const TensorView& tensor, std::span<const std::byte> part) const override;
+  void prefetch(const TensorView& tensor, std::span<const std::byte> part) const override;
 
  private:
   struct State;
   explicit GgufFile(std::unique_ptr<State> state);
+  const platform::MappedFile* file_of(const TensorView& tensor) const;
   std::unique_ptr<State> state_;
 };
 

@@ -8,6 +8,10 @@
 #include "inference/error.h"
 #include "model/formats/tensor.h"
 
+namespace inference::platform {
+class MappedFile;
+}
+
 namespace inference::model {
 
 /// Accepts exactly what the reference implementation accepts. Views live as long as the object.
@@ -29,10 +33,12 @@ class SafetensorsFile final : public TensorSource {
   std::span<const TensorView> tensors() const override;
   const std::string& path() const override;
   void release(const TensorView& tensor, std::span<const std::byte> part) const override;
+  void prefetch(const TensorView& tensor, std::span<const std::byte> part) const override;
 
  private:
   struct State;
   explicit SafetensorsFile(std::unique_ptr<State> state);
+  const platform::MappedFile* file_of(const TensorView& tensor) const;
   static Result<SafetensorsFile> open_index(const std::string& path);
   std::unique_ptr<State> state_;
 };

@@ -107,6 +107,8 @@ class TensorSource {
   virtual const std::string& path() const = 0;
   /// `part` of the tensor's bytes was copied elsewhere; its pages may be dropped from memory.
   virtual void release(const TensorView& tensor, std::span<const std::byte> part) const = 0;
+  /// `part` of the tensor's bytes will be read soon, all of it.
+  virtual void prefetch(const TensorView& tensor, std::span<const std::byte> part) const = 0;
 };
 
 }  // namespace inference::model

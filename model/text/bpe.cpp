@@ -9,9 +9,9 @@
 namespace inference::model {
 namespace {
 
-std::uint64_t pair_key(TokenId a, TokenId b) {
-  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32) |
-         static_cast<std::uint32_t>(b);
+std::uint64_t pair_hash(TokenId a, TokenId b) {
+  return hash_of((static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32U) |
+                 static_cast<std::uint32_t>(b));
 }
 
 constexpr std::int32_t kNone = -1;
@@ -29,7 +29,7 @@ BpeModel::BpeModel(Vocabulary vocabulary, BpeOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {}
 
 Result<std::unique_ptr<SubwordModel>> BpeModel::create(
-    Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+    Vocabulary vocabulary, std::span<const std::pair<std::string_view, std::string_view>> merges,
     BpeOptions options) {
   std::unique_ptr<BpeModel> model(new BpeModel(std::move(vocabulary), std::move(options)));
   if (!model->options_.unknown.empty()) model->unknown_ = model->find(model->options_.unknown);
@@ -37,10 +37,9 @@ Result<std::unique_ptr<SubwordModel>> BpeModel::create(
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
-    const std::string_view tail =
-        right.starts_with(model->options_.continuing_prefix)
-            ? std::string_view(right).substr(model->options_.continuing_prefix.size())
-            : std::string_view(right);
+    const std::string_view tail = right.starts_with(model->options_.continuing_prefix)
+                                      ? right.substr(model->options_.continuing_prefix.size())
+                                      : right;
     joined.assign(left).append(tail);
     const auto a = model->find(left);
     const auto b = model->find(right);
@@ -49,11 +48,19 @@ Result<std::unique_ptr<SubwordModel>> BpeModel::create(
       return fail(ErrorCode::corrupt_data, "merge " + std::to_string(rank) + ": token " +
                                                quote_name(!a   ? left
                                                           : !b ? right
-                                                               : joined) +
+                                                               : std::string_view(joined)) +
                                                " is not in the vocabulary");
-    model->merges_.try_emplace(pair_key(*a, *b), Merge{static_cast<std::uint32_t>(rank), *both});
+    model->merges_.insert(
+        pair_hash(*a, *b), Merge{*a, *b, static_cast<std::uint32_t>(rank), *both},
+        [&](const Merge& other) { return other.left == *a && other.right == *b; });
   }
   return model;
+}
+
+const BpeModel::Merge* BpeModel::merge_of(TokenId left, TokenId right) const {
+  return merges_.find(pair_hash(left, right), [&](const Merge& merge) {
+    return merge.left == left && merge.right == right;
+  });
 }
 
 /// The piece's characters as tokens; what is no token becomes bytes or the unknown token.
@@ -115,9 +122,8 @@ Status BpeModel::tokenize(std::string_view piece, std::vector<TokenId>& out) con
     if (left == kNone || symbols[static_cast<std::size_t>(left)].next == kNone) return;
     const Symbol& a = symbols[static_cast<std::size_t>(left)];
     const Symbol& b = symbols[static_cast<std::size_t>(a.next)];
-    const auto merge = merges_.find(pair_key(a.id, b.id));
-    if (merge != merges_.end())
-      queue.push({merge->second.rank, left, a.id, b.id, merge->second.id});
+    if (const Merge* merge = merge_of(a.id, b.id))
+      queue.push({merge->rank, left, a.id, b.id, merge->id});
   };
   for (std::size_t i = 0; i + 1 < symbols.size(); ++i) consider(static_cast<std::int32_t>(i));
   while (!queue.empty()) {

@@ -1,10 +1,13 @@
 // Byte pair encoding (arXiv 1508.07909), by the order of merges or by the score of tokens.
 #pragma once
 
+#include <span>
 #include <string>
-#include <unordered_map>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "model/text/flat_table.h"
 #include "model/text/pipeline.h"
 #include "model/text/vocabulary.h"
 
@@ -24,7 +27,7 @@ class BpeModel final : public SubwordModel {
  public:
   /// A merge of tokens that are not in the vocabulary is corrupt_data.
   static Result<std::unique_ptr<SubwordModel>> create(
-      Vocabulary vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+      Vocabulary vocabulary, std::span<const std::pair<std::string_view, std::string_view>> merges,
       BpeOptions options);
   Status tokenize(std::string_view piece, std::vector<TokenId>& out) const override;
   int size() const override { return vocabulary_.size(); }
@@ -35,16 +38,18 @@ class BpeModel final : public SubwordModel {
 
  private:
   struct Merge {
+    TokenId left, right;
     std::uint32_t rank;
     TokenId id;
   };
+  const Merge* merge_of(TokenId left, TokenId right) const;
   BpeModel(Vocabulary vocabulary, BpeOptions options);
   void characters(std::string_view piece, std::vector<TokenId>& out) const;
 
   Vocabulary vocabulary_;
   BpeOptions options_;
   std::optional<TokenId> unknown_;
-  std::unordered_map<std::uint64_t, Merge> merges_;
+  FlatTable<Merge> merges_;
 };
 
 /// SentencePiece's BPE: of all neighbours whose joined text is a token, the one with the best score

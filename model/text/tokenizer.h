@@ -87,6 +87,13 @@ Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json,
                                                         std::string_view source);
 /// From GGUF metadata (`tokenizer.ggml.*`). The tokenizer keeps no reference to the file.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_gguf(const GgufFile& file);
+/// What tokenizer.ggml.pre can say, each way of splitting once under the name that converters
+/// write.
+struct GgufPreTokenizer {
+  std::string_view name;
+  bool ignore_merges = false;  ///< a word that is a token is taken whole
+};
+std::vector<GgufPreTokenizer> gguf_pre_tokenizers();
 /// SOURCE is a .gguf file, a tokenizer.json or a folder that holds one.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);
 

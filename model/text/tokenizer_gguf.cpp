@@ -157,14 +157,6 @@ class Reader {
     return {};
   }
 
-  Result<Vocabulary> vocabulary() const {
-    std::vector<std::pair<std::string, std::int64_t>> out;
-    out.reserve(tokens_.size());
-    for (std::size_t i = 0; i < tokens_.size(); ++i)
-      out.emplace_back(std::string(tokens_[i]), static_cast<std::int64_t>(i));
-    return Vocabulary::create(std::move(out));
-  }
-
   Result<std::vector<float>> scores() const {
     const GgufArray* list = array("scores");
     const auto values = list != nullptr ? list->floats() : std::nullopt;
@@ -198,18 +190,17 @@ class Reader {
     const GgufArray* list = array("merges");
     const auto lines = list != nullptr ? list->strings() : std::nullopt;
     if (!lines) return corrupt("tokenizer.ggml.merges is missing or no list of strings");
-    std::vector<std::pair<std::string, std::string>> merges;
+    std::vector<std::pair<std::string_view, std::string_view>> merges;
+    merges.reserve(lines->size());
     for (const std::string_view line : *lines) {
       const std::size_t space = line.find(' ', 1);  // a token may be a space itself
       if (space == std::string_view::npos)
         return corrupt("merge " + std::to_string(merges.size()) + " is no pair");
       merges.emplace_back(line.substr(0, space), line.substr(space + 1));
     }
-    auto words = vocabulary();
-    if (!words) return std::unexpected(words.error());
     BpeOptions options;
     options.ignore_merges = type->ignore_merges;
-    auto model = BpeModel::create(std::move(*words), merges, std::move(options));
+    auto model = BpeModel::create(Vocabulary::of_list(tokens_), merges, std::move(options));
     if (!model) return std::unexpected(model.error());
     parts_.model = std::move(*model);
     parts_.decoder = make_byte_level_decoder();
@@ -230,11 +221,10 @@ class Reader {
     if (!unknown) return std::unexpected(unknown.error());
     auto ranks = scores();
     if (!ranks) return std::unexpected(ranks.error());
-    auto words = vocabulary();
-    if (!words) return std::unexpected(words.error());
     const bool prefix = flag("add_space_prefix", true);
     set_space_normalizer(prefix, nullptr);
-    parts_.model = std::make_unique<ScoredBpeModel>(std::move(*words), std::move(*ranks), *unknown);
+    parts_.model =
+        std::make_unique<ScoredBpeModel>(Vocabulary::of_list(tokens_), std::move(*ranks), *unknown);
     parts_.decoder = make_sentencepiece_decoder(prefix);
     parts_.unk = *unknown;
     default_bos_ = true;
@@ -246,8 +236,6 @@ class Reader {
     if (!unknown) return std::unexpected(unknown.error());
     auto ranks = scores();
     if (!ranks) return std::unexpected(ranks.error());
-    auto words = vocabulary();
-    if (!words) return std::unexpected(words.error());
     std::vector<std::unique_ptr<Normalizer>> stages;
     if (const GgufArray* map = array("precompiled_charsmap")) {
       const auto values = map->integers();
@@ -261,8 +249,9 @@ class Reader {
     if (flag("remove_extra_whitespaces", false)) stages.push_back(make_collapse_spaces());
     const bool prefix = flag("add_space_prefix", true);
     set_space_normalizer(prefix, make_normalizer_sequence(std::move(stages)));
-    parts_.model = std::make_unique<UnigramModel>(
-        std::move(*words), std::vector<double>(ranks->begin(), ranks->end()), *unknown, false);
+    parts_.model = std::make_unique<UnigramModel>(Vocabulary::of_list(tokens_),
+                                                  std::vector<double>(ranks->begin(), ranks->end()),
+                                                  *unknown, false);
     parts_.decoder = make_sentencepiece_decoder(prefix);
     parts_.unk = *unknown;
     default_eos_ = true;
@@ -272,8 +261,6 @@ class Reader {
   Status read_bert() {
     const auto unknown = id("unknown_token_id");
     if (!unknown) return std::unexpected(unknown.error());
-    auto words = vocabulary();
-    if (!words) return std::unexpected(words.error());
     const std::string name(*unknown ? tokens_[static_cast<std::size_t>(**unknown)]
                                     : std::string_view());
     parts_.normalizer = make_bert_normalizer(true, true, true, true);
@@ -283,8 +270,8 @@ class Reader {
     stages.push_back(make_metaspace(std::string(kSpace), PrependScheme::always, false));
     parts_.pre_tokenizer = make_pre_tokenizer_sequence(std::move(stages));
     constexpr std::size_t kMostCharacters = 100;
-    parts_.model =
-        std::make_unique<WordPieceModel>(std::move(*words), name, "", kMostCharacters + 1);
+    parts_.model = std::make_unique<WordPieceModel>(Vocabulary::of_list(tokens_), name, "",
+                                                    kMostCharacters + 1);
     parts_.decoder = make_word_start_decoder();
     parts_.unk = *unknown;
     default_bos_ = default_eos_ = true;
@@ -333,6 +320,21 @@ class Reader {
 };
 
 }  // namespace
+
+std::vector<GgufPreTokenizer> gguf_pre_tokenizers() {
+  std::vector<GgufPreTokenizer> out;
+  for (const PreType& type : kPreTypes) {
+    // Older names, and those of models that split as others do.
+    if (type.name == "llama3" || type.name == "llama-v3") continue;
+    const auto same = [&](const PreType& other) {
+      return other.patterns == type.patterns && other.ignore_merges == type.ignore_merges &&
+             other.name != "llama3" && other.name != "llama-v3";
+    };
+    if (std::ranges::find_if(kPreTypes, same)->name == type.name)
+      out.push_back({type.name, type.ignore_merges});
+  }
+  return out;
+}
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_gguf(const GgufFile& file) {
   try {

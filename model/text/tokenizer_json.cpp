@@ -49,12 +49,12 @@ Result<Vocabulary> vocabulary_of(const Json& model) {
     if (!number) return corrupt("model: the id of token " + quote_name(token) + " is no valid id");
     tokens.emplace_back(token, *number);
   }
-  return Vocabulary::create(std::move(tokens));
+  return Vocabulary::create(tokens);
 }
 
-/// "a b" or ["a", "b"]
-Result<std::vector<std::pair<std::string, std::string>>> merges_of(const Json& model) {
-  std::vector<std::pair<std::string, std::string>> out;
+/// "a b" or ["a", "b"]; views of the document.
+Result<std::vector<std::pair<std::string_view, std::string_view>>> merges_of(const Json& model) {
+  std::vector<std::pair<std::string_view, std::string_view>> out;
   const Json::Array* list = member(model, "merges").as_array();
   if (list == nullptr) return corrupt("model: \"merges\" is no list");
   out.reserve(list->size());
@@ -68,7 +68,8 @@ Result<std::vector<std::pair<std::string, std::string>>> merges_of(const Json& m
     const std::size_t space = text != nullptr ? text->find(' ') : std::string::npos;
     if (space == std::string::npos)
       return corrupt("model: merge " + std::to_string(out.size()) + " is no pair");
-    out.emplace_back(text->substr(0, space), text->substr(space + 1));
+    const std::string_view both = *text;
+    out.emplace_back(both.substr(0, space), both.substr(space + 1));
   }
   return out;
 }
@@ -106,7 +107,7 @@ Result<std::unique_ptr<SubwordModel>> unigram_of(const Json& model) {
   if (unknown && static_cast<std::size_t>(*unknown) >= scores.size())
     return corrupt("model: unk_id " + std::to_string(*unknown) + " is outside the vocabulary of " +
                    std::to_string(scores.size()));
-  auto vocabulary = Vocabulary::create(std::move(tokens));
+  auto vocabulary = Vocabulary::create(tokens);
   if (!vocabulary) return std::unexpected(vocabulary.error());
   return std::make_unique<UnigramModel>(std::move(*vocabulary), std::move(scores), unknown,
                                         flag(model, "byte_fallback"));

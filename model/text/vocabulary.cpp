@@ -4,8 +4,8 @@
 
 namespace inference::model {
 
-Result<Vocabulary> Vocabulary::create(std::vector<std::pair<std::string, std::int64_t>> tokens) {
-  Vocabulary out;
+Result<Vocabulary> Vocabulary::create(
+    const std::vector<std::pair<std::string, std::int64_t>>& tokens) {
   std::int64_t highest = -1;
   for (const auto& [token, id] : tokens) highest = std::max(highest, id);
   // Some vocabularies have gaps, but none is mostly gap.
@@ -13,16 +13,33 @@ Result<Vocabulary> Vocabulary::create(std::vector<std::pair<std::string, std::in
   if (highest >= most)
     return fail(ErrorCode::corrupt_data, "vocabulary: id " + std::to_string(highest) + " among " +
                                              std::to_string(tokens.size()) + " tokens");
-  out.tokens_.resize(static_cast<std::size_t>(highest + 1));
-  for (auto& [token, id] : tokens) {
+  std::vector<std::string_view> by_id(static_cast<std::size_t>(highest + 1));
+  for (const auto& [token, id] : tokens) {
     if (id < 0)
       return fail(ErrorCode::corrupt_data, "vocabulary: id " + std::to_string(id) + " is negative");
-    out.longest_ = std::max(out.longest_, token.size());
-    out.tokens_[static_cast<std::size_t>(id)] = std::move(token);
+    by_id[static_cast<std::size_t>(id)] = token;
   }
-  out.ids_.reserve(out.tokens_.size());
-  for (std::size_t id = 0; id < out.tokens_.size(); ++id)
-    if (!out.tokens_[id].empty()) out.ids_.emplace(out.tokens_[id], static_cast<TokenId>(id));
+  return of_list(by_id);
+}
+
+Vocabulary Vocabulary::of_list(std::span<const std::string_view> tokens) {
+  Vocabulary out;
+  std::size_t bytes = 0;
+  for (const std::string_view token : tokens) {
+    bytes += token.size();
+    out.longest_ = std::max(out.longest_, token.size());
+  }
+  out.text_.reserve(bytes);
+  out.ends_.reserve(tokens.size());
+  out.ids_.reserve(tokens.size());
+  for (const std::string_view token : tokens) {
+    out.text_ += token;
+    out.ends_.push_back(out.text_.size());
+    const auto id = static_cast<TokenId>(out.ends_.size() - 1);
+    if (!token.empty())
+      out.ids_.insert(std::hash<std::string_view>{}(token), id,
+                      [&](TokenId other) { return out.token(other) == token; });
+  }
   return out;
 }
 

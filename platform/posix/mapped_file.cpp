@@ -90,7 +90,11 @@ void MappedFile::release(std::span<const std::byte> range) const {
 
 void MappedFile::prefetch(std::span<const std::byte> range) const {
   const auto pages = inner_pages(range);
-  if (!pages.empty()) ::madvise(pages.data(), pages.size(), MADV_WILLNEED);
+  if (pages.empty()) return;
+#ifdef MADV_POPULATE_READ  // since Linux 5.14
+  if (::madvise(pages.data(), pages.size(), MADV_POPULATE_READ) == 0) return;
+#endif
+  ::madvise(pages.data(), pages.size(), MADV_WILLNEED);
 }
 
 }  // namespace inference::platform

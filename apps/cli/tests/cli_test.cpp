@@ -272,6 +272,41 @@ TEST_F(Cli, quantizes_a_model_that_then_answers) {
   expect_one_error_line(run({"quantize", file("none"), out, "--type", "q8_0"}), 1);
 }
 
+TEST_F(Cli, compares_two_backends) {
+  std::ofstream(file("prompts")) << "A model reads\n\"one token\"\n";
+  const auto outcome = run({"diff", kLlama, "--a", "cpu", "--b", "cpu", "--prompts",
+                            file("prompts"), "--max-tokens", "4", "--context", "64", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto json = lines(outcome.out);
+  ASSERT_EQ(json.size(), 3U);
+  EXPECT_TRUE(json[0].find("first_difference")->is_null());
+  EXPECT_EQ(*json[1].find("prompt")->as_string(), "one token");
+  const Json* summary = json[2].find("summary");
+  EXPECT_EQ(summary->find("same")->as_integer(), 2);
+  EXPECT_LT(*summary->find("kl_max")->as_double(), 1e-6);
+  expect_one_error_line(run({"diff", kLlama, "--b", "nonsense"}), 1);
+  expect_one_error_line(run({"diff", kLlama, "--b", "cpu", "--prompts", file("none")}), 1);
+}
+
+TEST_F(Cli, routes_a_model_as_the_configuration_says) {
+  std::ofstream(file("config.json"))
+      << R"({"models": {"mine": {"path": ")" << kLlama << R"("}, "far": {"path": ")" << kLlama
+      << R"(", "backend": "nowhere"}}})";
+  ::setenv("INFERENCE_CONFIG", file("config.json").c_str(), 1);
+  const auto mine = run({"run", "mine", "hello", "--raw", "--max-tokens", "2", "--json"});
+  EXPECT_EQ(mine.status, 0) << mine.err;
+  const auto far = run({"run", "far", "hello", "--raw"});
+  expect_one_error_line(far, 1);
+  EXPECT_NE(far.err.find("nowhere"), std::string::npos) << far.err;
+  EXPECT_EQ(run({"run", "far", "hello", "--raw", "--backend", "cpu", "--max-tokens", "2"}).status,
+            0);
+  std::ofstream(file("config.json"), std::ios::trunc) << R"({"backnd": "cpu"})";
+  const auto wrong = run({"run", "mine", "hello"});
+  expect_one_error_line(wrong, 1);
+  EXPECT_NE(wrong.err.find("backnd"), std::string::npos) << wrong.err;
+  ::unsetenv("INFERENCE_CONFIG");
+}
+
 TEST_F(Cli, prints_completions) {
   for (const char* shell : {"bash", "zsh", "fish"})
     EXPECT_NE(run({"completions", shell}).out.find("perplexity"), std::string::npos);

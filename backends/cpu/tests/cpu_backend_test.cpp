@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "backends/cpu/stop_filter.h"
+#include "backends/common/stop_filter.h"
 #include "inference/builtin_backends.h"
 #include "inference/inference.h"
 #include "inference/testing/conformance_kit.h"

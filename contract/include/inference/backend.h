@@ -28,4 +28,12 @@ class Backend {
                                                         const LoadConfig& config = {}) = 0;
 };
 
+/// A backend that some paths belong to, such as a server's address. Such a path goes to it when no
+/// backend is named, and needs no available(): the path itself says where the model is.
+class AddressBackend : public Backend {
+ public:
+  /// Whether `path` has the form of an address; asks nobody.
+  virtual bool is_address(const std::string& path) const = 0;
+};
+
 }  // namespace inference

@@ -25,6 +25,10 @@ namespace inference {
 /// A token's index in the model's vocabulary, 0 <= id < ModelInfo::vocab_size.
 using TokenId = std::int32_t;
 
+/// What Token::id is where a backend cannot know it: a server that tells texts alone. No id that
+/// is passed in may have this value.
+inline constexpr TokenId kNoTokenId = -1;
+
 /// One generation. The defaults are greedy decoding of at most 256 tokens.
 struct GenerateConfig {
   int max_tokens = 256;   ///< tokens to produce at most; 0 produces none

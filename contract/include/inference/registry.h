@@ -42,8 +42,9 @@ void clear_backends();
 /// library stays loaded until the process ends, since models may outlive everything else.
 Result<std::string> load_backend_library(const std::string& path);
 
-/// Loads a model with config.backend, or with the default backend where that is empty. A named
-/// backend must be registered and available; the error says which of the two failed.
+/// Loads a model with config.backend; where that is empty, with the backend whose address the path
+/// is (AddressBackend), else with the default backend. A named backend must be registered and
+/// available (unless the path is an address of its); the error says which of the two failed.
 Result<std::unique_ptr<TextModel>> load_model(const std::string& path,
                                               const LoadConfig& config = {});
 

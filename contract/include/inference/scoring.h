@@ -51,7 +51,8 @@ class LikelihoodModel : public virtual TextModel {
  public:
   /// One result per request, in order, computed in batches; a context shared by neighbouring
   /// requests is prefilled once. A request that fails fails the call, with its index in the
-  /// message.
+  /// message. metrics() afterwards: prompt_tokens counts a shared context once, generated_tokens
+  /// the continuations' tokens.
   virtual Result<std::vector<Likelihood>> log_likelihood(
       std::span<const LikelihoodRequest> requests, std::stop_token stop = {}) = 0;
 };

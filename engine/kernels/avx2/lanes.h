@@ -148,6 +148,37 @@ struct Avx2Lanes {
     transpose_eight(rows, panel);
     transpose_eight(rows + 8, panel + 32);
   }
+  /// Eight rows: a register holds rows r and r + 4; each half of four registers is turned.
+  static void transpose_eight_nibbles(const std::byte* const* rows, std::byte* panel) {
+    __m256i a[4];
+    const auto half = [&](std::size_t r) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r]));
+    };
+    for (std::size_t r = 0; r < 4; ++r)
+      a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 4), 1);
+    const __m256i low01 = _mm256_unpacklo_epi32(a[0], a[1]);
+    const __m256i high01 = _mm256_unpackhi_epi32(a[0], a[1]);
+    const __m256i low23 = _mm256_unpacklo_epi32(a[2], a[3]);
+    const __m256i high23 = _mm256_unpackhi_epi32(a[2], a[3]);
+    const auto put = [&](std::size_t j, __m256i line) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(panel + 64 * j), line);
+    };
+    put(0, _mm256_unpacklo_epi64(low01, low23));
+    put(1, _mm256_unpackhi_epi64(low01, low23));
+    put(2, _mm256_unpacklo_epi64(high01, high23));
+    put(3, _mm256_unpackhi_epi64(high01, high23));
+  }
+  static void transpose_nibbles(const std::byte* const* rows, std::byte* panel) {
+    transpose_eight_nibbles(rows, panel);
+    transpose_eight_nibbles(rows + 8, panel + 32);
+  }
+  static std::uint64_t one_bit_each(const std::byte* line, unsigned bit) {
+    const __m128i up = _mm_cvtsi32_si128(static_cast<int>(7 - bit));
+    const auto half = [&](const std::byte* p) {
+      return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_sll_epi16(load32(p), up)));
+    };
+    return half(line) | static_cast<std::uint64_t>(half(line + 32)) << 32U;
+  }
   static Codes look_up(Values values, Codes nibbles) {
     return {_mm256_shuffle_epi8(values.table, nibbles.a),
             _mm256_shuffle_epi8(values.table, nibbles.b)};

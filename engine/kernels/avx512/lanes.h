@@ -102,6 +102,31 @@ struct Avx512Lanes {
       _mm512_storeu_si512(panel + 64 * (j + 4), _mm512_permutex2var_epi64(a[j], high, a[j + 4]));
     }
   }
+  /// A register holds rows r, r + 4, r + 8, r + 12; each quarter of four registers is turned.
+  static void transpose_nibbles(const std::byte* const* rows, std::byte* panel) {
+    __m512i a[4];
+    const auto quarter = [&](std::size_t r) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r]));
+    };
+    for (std::size_t r = 0; r < 4; ++r) {
+      a[r] = _mm512_castsi128_si512(quarter(r));
+      a[r] = _mm512_inserti32x4(a[r], quarter(r + 4), 1);
+      a[r] = _mm512_inserti32x4(a[r], quarter(r + 8), 2);
+      a[r] = _mm512_inserti32x4(a[r], quarter(r + 12), 3);
+    }
+    const __m512i low01 = _mm512_unpacklo_epi32(a[0], a[1]);
+    const __m512i high01 = _mm512_unpackhi_epi32(a[0], a[1]);
+    const __m512i low23 = _mm512_unpacklo_epi32(a[2], a[3]);
+    const __m512i high23 = _mm512_unpackhi_epi32(a[2], a[3]);
+    _mm512_storeu_si512(panel, _mm512_unpacklo_epi64(low01, low23));
+    _mm512_storeu_si512(panel + 64, _mm512_unpackhi_epi64(low01, low23));
+    _mm512_storeu_si512(panel + 128, _mm512_unpacklo_epi64(high01, high23));
+    _mm512_storeu_si512(panel + 192, _mm512_unpackhi_epi64(high01, high23));
+  }
+  static std::uint64_t one_bit_each(const std::byte* line, unsigned bit) {
+    return _mm512_test_epi8_mask(_mm512_loadu_si512(line),
+                                 _mm512_set1_epi8(static_cast<char>(1U << bit)));
+  }
   static Codes look_up(Values values, Codes nibbles) {
     return _mm512_shuffle_epi8(values, nibbles);
   }

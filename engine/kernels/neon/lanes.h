@@ -11,7 +11,10 @@
 
 namespace inference::engine {
 
-struct NeonLanes {
+/// A class of its own per set of instructions (`Set` is a name and nothing else): inline functions
+/// that are compiled with different flags must not be taken for one another.
+template <class Set>
+struct NeonLanesOf {
   static constexpr std::size_t kRowTile = 2;
   static constexpr std::size_t kInputTile = 2;
   static constexpr std::size_t kQueryTile = 6;
@@ -134,6 +137,17 @@ struct NeonLanes {
       for (std::size_t j = 0; j < 8; ++j)
         __builtin_memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
   }
+  static void transpose_nibbles(const std::byte* const* rows, std::byte* panel) {
+    for (std::size_t r = 0; r < 16; ++r)
+      for (std::size_t j = 0; j < 4; ++j)
+        __builtin_memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
+  }
+  static std::uint64_t one_bit_each(const std::byte* line, unsigned bit) {
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < 64; ++i)
+      out |= static_cast<std::uint64_t>((std::to_integer<unsigned>(line[i]) >> bit) & 1U) << i;
+    return out;
+  }
   static Codes look_up(Values values, const Codes& nibbles) {
     Codes out;
     for (int i = 0; i < 4; ++i) out.v[i] = vqtbl1q_s8(values, vreinterpretq_u8_s8(nibbles.v[i]));
@@ -200,5 +214,7 @@ struct NeonLanes {
     return sum;
   }
 };
+
+using NeonLanes = NeonLanesOf<struct DotProducts>;
 
 }  // namespace inference::engine

@@ -141,6 +141,18 @@ struct ScalarLanes {
     for (std::size_t r = 0; r < 16; ++r)
       for (std::size_t j = 0; j < 8; ++j) std::memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
   }
+  /// The same with rows of 16 bytes: lines 0..3.
+  static void transpose_nibbles(const std::byte* const* rows, std::byte* panel) {
+    for (std::size_t r = 0; r < 16; ++r)
+      for (std::size_t j = 0; j < 4; ++j) std::memcpy(panel + 64 * j + 4 * r, rows[r] + 4 * j, 4);
+  }
+  /// Bit i: bit `bit` of byte i of 64.
+  static std::uint64_t one_bit_each(const std::byte* line, unsigned bit) {
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < 64; ++i)
+      out |= static_cast<std::uint64_t>((std::to_integer<unsigned>(line[i]) >> bit) & 1U) << i;
+    return out;
+  }
   static Codes look_up(const Values& values, const Codes& nibbles) {
     Codes out;
     for (std::size_t i = 0; i < 64; ++i) out.v[i] = values.v[nibbles.v[i]];

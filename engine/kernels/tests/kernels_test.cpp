@@ -147,6 +147,27 @@ TEST_P(EveryIsa, multiplies_float_weights_as_the_scalar_table) {
 }
 
 /// Input rows in int8 with the memory that they stand in.
+TEST_P(EveryIsa, finds_the_first_of_the_largest_values) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const std::size_t n : {1U, 15U, 16U, 17U, 1023U, 1024U, 1040U, 5000U}) {
+    std::vector<float> x = random_floats(n, 3);
+    const auto expected = std::ranges::max_element(x) - x.begin();
+    EXPECT_EQ(isa().arg_max(x.data(), n), expected);
+    x[n - 1] = x[n / 2] = 1e9F;  // the first of equals
+    EXPECT_EQ(isa().arg_max(x.data(), n), static_cast<std::int64_t>(n / 2));
+    for (const float bad : {infinity, std::nanf("")})
+      for (const std::size_t at : {std::size_t{0}, n / 2, n - 1}) {
+        std::vector<float> y = x;
+        y[at] = bad;
+        EXPECT_EQ(isa().arg_max(y.data(), n), -1) << "place " << at << " of " << n;
+      }
+    std::ranges::fill(x, -infinity);
+    EXPECT_EQ(isa().arg_max(x.data(), n), -1);
+    x[n / 2] = -1e30F;
+    EXPECT_EQ(isa().arg_max(x.data(), n), static_cast<std::int64_t>(n / 2));
+  }
+}
+
 struct InputRows {
   std::vector<std::int8_t> codes;
   std::vector<float> scales, half_sums, group_sums;
@@ -243,35 +264,38 @@ TEST_P(EveryIsa, multiplies_panels_as_the_scalar_table) {
 TEST_P(EveryIsa, multiplies_rows_in_place_as_their_panels) {
   std::mt19937 generator(17);
   constexpr std::size_t kRows = 37;
-  constexpr std::size_t kGroups = 5;
-  const PanelLayout layout = {CodeForm::bytes, ScaleForm::half, 1, false, {}};
-  std::vector<std::byte> rows(kRows * kGroups * kRowGroupBytes);
-  std::vector<std::byte> panels((kRows + 15) / 16 * layout.panel_bytes(kGroups));
-  for (std::size_t r = 0; r < kRows; ++r)
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      std::byte* row = rows.data() + (r * kGroups + g) * kRowGroupBytes;
-      std::byte* panel =
-          panels.data() + r / 16 * layout.panel_bytes(kGroups) + g * layout.group_bytes();
-      scalar().to_f16(random_floats(1, generator()).data(), reinterpret_cast<std::uint16_t*>(row),
-                      1);
-      std::memcpy(panel + 512 + 2 * (r % 16), row, 2);
-      for (std::size_t k = 0; k < 32; ++k)
-        row[2 + k] = panel[64 * (k / 4) + 4 * (r % 16) + k % 4] =
-            static_cast<std::byte>(generator());
+  constexpr std::size_t kGroups = 24;
+  std::size_t tried = 0;
+  for (const PanelLayout& layout : panel_layouts()) {
+    const std::size_t row_bytes = in_place_row_bytes(layout, kGroups);
+    if (row_bytes == 0) continue;
+    ++tried;
+    std::vector<std::byte> rows(kRows * row_bytes);
+    for (std::byte& byte : rows) byte = static_cast<std::byte>(generator() & 0x3bU);  // finite
+    const std::size_t panel_bytes = layout.panel_bytes(kGroups);
+    std::vector<std::byte> reference(3 * panel_bytes);
+    std::vector<std::byte> panels(reference.size());
+    const QuantizedWeights in_place = {layout, nullptr, rows.data(), 0, kRows, kGroups};
+    for (std::size_t p = 0; p < 3; ++p) {
+      scalar().matmul->make_panel(in_place, p, reference.data() + p * panel_bytes);
+      isa().matmul->make_panel(in_place, p, panels.data() + p * panel_bytes);
     }
-  for (const std::size_t inputs : {1U, 9U}) {
-    const auto x = random_floats(inputs * kGroups * 32, 18);
-    const InputRows input(isa(), x, inputs);
-    std::vector<float> in_place(inputs * kRows);
-    std::vector<float> packed(inputs * kRows);
-    scalar().matmul->quantized({layout, panels.data(), nullptr, 0, kRows, kGroups}, 0, 3,
-                               input.rows, packed.data(), kRows);
-    for (const std::size_t done : {0U, 2U}) {  // panels that are packed already
-      isa().matmul->quantized({layout, panels.data(), rows.data(), done, kRows, kGroups}, 0, 3,
-                              input.rows, in_place.data(), kRows);
-      expect_same_bits(in_place, packed, "rows in place", isa().isa);
+    EXPECT_EQ(panels, reference) << isa().isa << ": layout " << tried;
+    for (const std::size_t inputs : {1U, 9U}) {
+      const auto x = random_floats(inputs * kGroups * 32, 18);
+      const InputRows input(isa(), x, inputs);
+      std::vector<float> mixed(inputs * kRows);
+      std::vector<float> packed(inputs * kRows);
+      scalar().matmul->quantized({layout, reference.data(), nullptr, 0, kRows, kGroups}, 0, 3,
+                                 input.rows, packed.data(), kRows);
+      for (const std::size_t done : {0U, 2U}) {  // panels that are packed already
+        isa().matmul->quantized({layout, reference.data(), rows.data(), done, kRows, kGroups}, 0, 3,
+                                input.rows, mixed.data(), kRows);
+        expect_same_bits(mixed, packed, "rows in place", isa().isa);
+      }
     }
   }
+  EXPECT_EQ(tried, 9U);
 }
 
 TEST_P(EveryIsa, attends_as_the_scalar_table) {

@@ -20,10 +20,10 @@ struct Answers {
   /// classify(): the next token, chosen by a hash of the prompt.
   std::vector<std::string> next = {"technical", " creative", "Ethical", " casual", "castle"};
   /// generate(), chat(): the reply of the first rule whose text occurs in the prompt, else `reply`.
-  std::vector<std::pair<std::string, std::string>> rules;
+  std::vector<std::pair<std::string, std::string>> rules = {};
   std::string reply = "yes";
   /// Any call with a prompt that contains this text fails with `fault`; empty: none does.
-  std::string fails_at;
+  std::string fails_at = {};
   Error fault = {ErrorCode::internal, "scripted fault", "answering"};
   std::chrono::microseconds prompt_delay{0};  ///< per prompt and request
   std::chrono::microseconds pass_delay{0};    ///< per call of the model
