@@ -27,6 +27,11 @@ bool joins(char32_t c) {
   }
 }
 
+/// ASCII (already in lower case) and the unified ideographs have no other form.
+bool stays(char32_t c) {
+  return c < 0x80 || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF);
+}
+
 char32_t plain_apostrophe(char32_t c) {
   return c == 0x2019 || c == 0x02BC || c == 0xFF07 ? U'\'' : c;
 }
@@ -64,7 +69,7 @@ class Folder {
  private:
   void flush() {
     if (cluster_.empty()) return;
-    if (cluster_.size() == 1 && cluster_[0] < 0x80) {
+    if (cluster_.size() == 1 && stays(cluster_[0])) {
       out_ += cluster_[0];
     } else {
       compose();
