@@ -21,9 +21,7 @@ constexpr DType kTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q4_0, 
 constexpr std::size_t kSuperBlock = 256;
 
 /// How much an error in each value matters. What is known of the columns counts first; larger
-/// weights move the result more, and where nothing is known that alone decides. (Squares of the
-/// weights, which llama-quantize takes for q3_k and q6_k, leave 2 % more error on SmolLM2's
-/// activations than this.)
+/// weights move the result more, and where nothing is known that alone decides.
 void weigh(DType type, Values x, Values importance, std::span<float> w) {
   const std::size_t part = importance.empty() ? 32 : x.size();
   for (std::size_t at = 0; at < x.size(); at += part) {
