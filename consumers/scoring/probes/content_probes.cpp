@@ -1,9 +1,7 @@
 #include "consumers/scoring/probes/content_probes.h"
 
-#include <set>
-
-#include "consumers/scoring/data_files.h"
 #include "consumers/scoring/json_tools.h"
+#include "consumers/scoring/probes/probe_list.h"
 
 namespace inference::scoring {
 namespace {
@@ -34,28 +32,7 @@ Result<ContentProbe> read_probe(const JsonValue& entry, const std::string& where
 }  // namespace
 
 Result<std::vector<ContentProbe>> load_content_probes(const std::string& file) {
-  const std::string source = file.empty() ? "content_probes.json" : file;
-  std::string text(built_in_file("content_probes.json"));
-  if (!file.empty()) {
-    auto read = read_data_file(file);
-    if (!read) return std::unexpected(read.error());
-    text = std::move(*read);
-  }
-  const auto document = parse_object(text, source);
-  if (!document) return std::unexpected(document.error());
-  const auto list = document->find("probes");
-  if (list == document->end() || !list->is_array() || list->empty())
-    return fail(ErrorCode::corrupt_data, "expected {\"probes\": [...]}", source);
-  std::vector<ContentProbe> out;
-  std::set<std::string> ids;
-  for (const JsonValue& entry : *list) {
-    auto probe = read_probe(entry, source + ": probe " + std::to_string(out.size() + 1));
-    if (!probe) return std::unexpected(probe.error());
-    if (!ids.insert(probe->id).second)
-      return fail(ErrorCode::corrupt_data, "two probes have the id \"" + probe->id + "\"", source);
-    out.push_back(std::move(*probe));
-  }
-  return out;
+  return load_probe_list<ContentProbe>(file, "content_probes.json", read_probe);
 }
 
 std::vector<Item> content_items(const std::vector<ContentProbe>& probes) {

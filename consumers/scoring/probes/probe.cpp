@@ -1,13 +1,12 @@
 #include "consumers/scoring/probes/probe.h"
 
 #include <algorithm>
-#include <set>
 
 #include "consumers/scoring/answer.h"
 #include "consumers/scoring/checks.h"
-#include "consumers/scoring/data_files.h"
 #include "consumers/scoring/json_tools.h"
 #include "consumers/scoring/phrases.h"
+#include "consumers/scoring/probes/probe_list.h"
 
 namespace inference::scoring {
 namespace {
@@ -78,28 +77,7 @@ std::string_view last_line(std::string_view text) {
 }  // namespace
 
 Result<std::vector<Probe>> load_probes(const std::string& file) {
-  const std::string source = file.empty() ? "probes.json" : file;
-  std::string text(built_in_file("probes.json"));
-  if (!file.empty()) {
-    auto read = read_data_file(file);
-    if (!read) return std::unexpected(read.error());
-    text = std::move(*read);
-  }
-  const auto document = parse_object(text, source);
-  if (!document) return std::unexpected(document.error());
-  const auto list = document->find("probes");
-  if (list == document->end() || !list->is_array() || list->empty())
-    return fail(ErrorCode::corrupt_data, "expected {\"probes\": [...]}", source);
-  std::vector<Probe> out;
-  std::set<std::string> ids;
-  for (const JsonValue& entry : *list) {
-    auto probe = read_probe(entry, source + ": probe " + std::to_string(out.size() + 1));
-    if (!probe) return std::unexpected(probe.error());
-    if (!ids.insert(probe->id).second)
-      return fail(ErrorCode::corrupt_data, "two probes have the id \"" + probe->id + "\"", source);
-    out.push_back(std::move(*probe));
-  }
-  return out;
+  return load_probe_list<Probe>(file, "probes.json", read_probe);
 }
 
 Result<ProbeOutcome> check_probe(const Probe& probe, std::string_view response) {
