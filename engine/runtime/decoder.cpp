@@ -205,7 +205,8 @@ void Decoder::normalize(std::size_t row, const std::vector<float>& norm) {
 }
 
 void Decoder::begin(const LayerWeights& first) {
-  make_inputs(inputs_, block_input(), rows(), size_of(spec_->hidden), first.query.weight.takes_codes(),
+  make_inputs(inputs_, block_input(), rows(), size_of(spec_->hidden),
+              first.query.weight.takes_codes(),
               [&](std::size_t i) { normalize(i, first.attention_norm); });
 }
 
@@ -292,7 +293,8 @@ void Decoder::attend_all(int layer, const LayerWeights& weights) {
   for (std::size_t row = 0; row < rows();) {
     std::size_t count = 1;
     while (count < most_rows && row + count < rows() &&
-           rows_[row + count].cache == rows_[row].cache)
+           rows_[row + count].cache == rows_[row].cache &&
+           rows_[row + count].position == rows_[row].position + static_cast<int>(count))
       ++count;
     for (int h = 0; h < spec_->kv_heads; ++h)
       for (std::size_t first = 0; first < group; first += heads)
@@ -334,11 +336,17 @@ void Decoder::attend_in_splits() {
                                               part_of_[tile], part_of_[tile + 1] - part_of_[tile]));
 }
 
-/// Reads inputs_, leaves there what the feed-forward block reads.
+/// Reads inputs_, leaves there what the feed-forward block reads. In the last layer rows are
+/// dropped, unless an observer is to see them all.
 void Decoder::attention(int layer, const LayerWeights& weights) {
   show_input(Role::query, -1, block_input(), rows(), size_of(spec_->hidden));
   apply({{&weights.query, &query_}, {&weights.key, &key_}, {&weights.value, &value_}}, inputs_);
   place_keys(layer, weights);
+  if (observer_ != nullptr)
+    observe(layer, *observer_);
+  else if (&weights == &weights_->layers.back())
+    keep_wanted();
+  if (rows_.empty()) return;
   attend_all(layer, weights);
   const std::size_t attended = size_of(spec_->heads) * size_of(spec_->head_dim);
   show_input(Role::attention_output, -1, attended_, rows(), attended);
@@ -347,6 +355,25 @@ void Decoder::attention(int layer, const LayerWeights& weights) {
   const bool experts = spec_->layers[size_of(layer)].experts;
   add_residual(weights.attention_post_norm, weights.feed_forward_norm,
                experts ? &weights.router : &weights.gate);
+}
+
+/// Behind the last layer's keys and values only rows whose logits are wanted go on.
+void Decoder::keep_wanted() {
+  kept_rows_.clear();
+  kept_from_.clear();
+  for (std::size_t i = 0; i < rows(); ++i) {
+    if (!rows_[i].wants_logits) continue;
+    kept_rows_.push_back(rows_[i]);
+    kept_from_.push_back(i);
+  }
+  const auto keep = [&](Scratch<float>& x, std::size_t width) {
+    for (std::size_t i = 0; i < kept_from_.size(); ++i)
+      if (kept_from_[i] != i)
+        std::copy_n(x.data() + kept_from_[i] * width, width, x.data() + i * width);
+  };
+  keep(hidden_, size_of(spec_->hidden));
+  keep(query_, size_of(spec_->heads) * size_of(spec_->head_dim));
+  rows_ = kept_rows_;
 }
 
 /// The branch joins the stream, and the next block's inputs are made of it: `next` is the first
@@ -360,8 +387,8 @@ void Decoder::add_residual(const std::vector<float>& post_norm, const std::vecto
     kernels().axpy(spec_->residual_scale, branch.data(), hidden_.data() + i * width, width);
   };
   if (next == nullptr) return for_rows(rows(), add);
-  make_inputs(inputs_, block_input(), rows(), width,
-              next->weight.takes_codes(), [&](std::size_t i) {
+  make_inputs(inputs_, block_input(), rows(), width, next->weight.takes_codes(),
+              [&](std::size_t i) {
                 add(i);
                 normalize(i, next_norm);
               });
@@ -465,6 +492,7 @@ void Decoder::logits(const RowSink& sink) {
   std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < rows(); ++i)
     if (rows_[i].wants_logits) wanted.push_back(i);
+  const auto place = [&](std::size_t row) { return observer_ != nullptr ? row : kept_from_[row]; };
   std::array<std::int64_t, kLogitRows> best{};
   for (std::size_t begin = 0; begin < wanted.size(); begin += kLogitRows) {
     const std::size_t count = std::min(kLogitRows, wanted.size() - begin);
@@ -481,7 +509,7 @@ void Decoder::logits(const RowSink& sink) {
       if (rows_[wanted[begin + j]].wants_best) best[j] = kernels().arg_max(row.data(), vocab);
     });
     for (std::size_t j = 0; j < count; ++j)
-      sink(wanted[begin + j], std::span(logits_).subspan(j * vocab, vocab), best[j]);
+      sink(place(wanted[begin + j]), std::span(logits_).subspan(j * vocab, vocab), best[j]);
   }
 }
 
@@ -497,7 +525,7 @@ void Decoder::run(std::span<const DecoderRow> rows, const RowSink& sink,
   for (std::size_t i = 0; i < layers.size(); ++i) {
     layer_ = static_cast<int>(i);
     attention(layer_, layers[i]);
-    if (observer != nullptr) observe(static_cast<int>(i), *observer);
+    if (rows_.empty()) return;
     feed_forward(layers[i], spec_->layers[i].experts,
                  i + 1 < layers.size() ? &layers[i + 1] : nullptr);
   }

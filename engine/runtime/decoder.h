@@ -84,6 +84,7 @@ class Decoder {
                      int kv_head, std::size_t first, std::size_t group);
   void attend_all(int layer, const LayerWeights& weights);
   void attend_in_splits();
+  void keep_wanted();
   void feed_forward(const LayerWeights& weights, bool experts, const LayerWeights* next);
   void dense(const Linear& gate, const Linear& up, const Linear& down, Activations& in,
              std::size_t count, Scratch<float>& out, int expert);
@@ -113,6 +114,8 @@ class Decoder {
   Scratch<float> expert_in_, expert_out_, router_, logits_;
   std::vector<std::vector<float>> cosines_, sines_;  // [rope][rows, dims / 2]
   std::vector<AttentionScratch> attention_;          // [tasks]
+  std::vector<DecoderRow> kept_rows_;                // what the last layer's rows_ become,
+  std::vector<std::size_t> kept_from_;               // and which rows of the pass they are
   std::vector<AttentionTile> tiles_;                 // of a layer
   std::vector<AttentionPart> parts_;                 // [tile][split]
   std::vector<std::size_t> part_of_;                 // a tile's first part
