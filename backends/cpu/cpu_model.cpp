@@ -202,8 +202,7 @@ Result<std::vector<ClassifyResult>> CpuModel::classify(std::span<const std::stri
       inputs.push_back(
           {sequences[i].get(), std::span(ids[i]).subspan(cached), engine::LogitsWanted::last,
            [&](std::size_t, std::span<const float> logits) {
-             result.token.id =
-                 static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
+             result.token.id = engine::most_probable(logits);
              result.token.logprob =
                  static_cast<float>(engine::log_probability(logits, result.token.id));
              if (config.logprobs > 0)

@@ -79,7 +79,7 @@ struct Job {
     const double logprob = static_cast<double>(logits[static_cast<std::size_t>(wanted)]) - log_sum;
     result->logprob += logprob;
     result->token_logprobs.push_back(static_cast<float>(logprob));
-    result->greedy &= std::ranges::max_element(logits) - logits.begin() == wanted;
+    result->greedy &= engine::most_probable(logits) == wanted;
   }
 };
 

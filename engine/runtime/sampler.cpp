@@ -1,11 +1,14 @@
 #include "engine/runtime/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <optional>
 #include <string>
+
+#include "engine/kernels/kernels.h"
 
 namespace inference::engine {
 namespace {
@@ -140,10 +143,7 @@ Status check_logits(std::span<const float> logits, int vocab_size) {
 }
 
 std::optional<TokenId> arg_max(std::span<const float> logits) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best]) best = i;
-  }
+  const auto best = static_cast<std::size_t>(most_probable(logits));
   if (logits.empty() || logits[best] == -HUGE_VALF) return std::nullopt;
   return static_cast<TokenId>(best);
 }
@@ -261,12 +261,26 @@ Result<TokenId> Sampler::sample(std::span<float> logits, std::span<const TokenId
   return *best;
 }
 
+TokenId most_probable(std::span<const float> logits) {
+  const std::int64_t best = kernels().arg_max(logits.data(), logits.size());
+  if (best >= 0) return static_cast<TokenId>(best);
+  return static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
+}
+
 double log_sum_exp(std::span<const float> logits) {
-  float best = -HUGE_VALF;  // the shift keeps exp() in range
-  for (const float v : logits) best = std::max(best, v);
+  // Blocks of floats, joined in double: a block is short enough that its sum errs by no more than
+  // its exponentials do.
+  constexpr std::size_t kBlock = 256;
+  if (logits.empty()) return -HUGE_VAL;
+  const float best = kernels().max(logits.data(), logits.size());  // keeps exp() in range
   if (best == -HUGE_VALF) return -HUGE_VAL;
+  std::array<float, kBlock> block;
   double sum = 0;
-  for (const float v : logits) sum += std::exp(static_cast<double>(v) - static_cast<double>(best));
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const std::size_t count = std::min(kBlock, logits.size() - begin);
+    std::copy_n(logits.data() + begin, count, block.data());
+    sum += static_cast<double>(kernels().exp_sum(block.data(), best, count));
+  }
   return static_cast<double>(best) + std::log(sum);
 }
 

@@ -40,10 +40,11 @@ class Sampler {
   std::vector<std::int32_t> counts_;
 };
 
-/// ln sum exp(logits), in double; summed in the order of ids.
+/// The first of the largest; logits.size() when there are none.
+TokenId most_probable(std::span<const float> logits);
+/// ln sum exp(logits) within 3e-7 of the true value, in one fixed order; NaN when a logit is.
 double log_sum_exp(std::span<const float> logits);
-/// log softmax(logits)[id] = logits[id] - log_sum_exp(logits), in double; the sum runs over a fixed
-/// order.
+/// log softmax(logits)[id] = logits[id] - log_sum_exp(logits).
 double log_probability(std::span<const float> logits, TokenId id);
 /// The n most probable tokens with their log-probabilities, best first, lower id first on a tie.
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int n);

@@ -157,7 +157,7 @@ TEST(Likelihood, probabilities_of_the_vocabulary_sum_to_one) {
     const auto scores = capability<LikelihoodModel>(*model)->log_likelihood(all);
     double sum = 0;
     for (const Likelihood& score : *scores) sum += std::exp(score.logprob);
-    EXPECT_NEAR(sum, 1, 1e-9);
+    EXPECT_NEAR(sum, 1, 3e-7);  // what log_sum_exp states
     EXPECT_EQ(model->metrics().prompt_tokens, 3U);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -234,9 +235,37 @@ TEST(Sampler, a_logit_that_is_no_number_is_an_internal_error) {
 TEST(LogProbability, is_the_log_of_the_softmax) {
   const std::vector<float> logits = {1000, 1001, 999};
   const double norm = 1 + std::exp(1.0) + std::exp(-1.0);
-  EXPECT_NEAR(log_probability(logits, 0), -std::log(norm), 1e-12);
-  EXPECT_NEAR(log_probability(logits, 1), 1 - std::log(norm), 1e-12);
+  EXPECT_NEAR(log_probability(logits, 0), -std::log(norm), 3e-7);
+  EXPECT_NEAR(log_probability(logits, 1), 1 - std::log(norm), 3e-7);
   EXPECT_EQ(log_probability(logits, 3), -HUGE_VAL);
+}
+
+TEST(LogSumExp, of_a_large_vocabulary_is_near_the_sum_in_double) {
+  for (const float spread : {0.0F, 1.0F, 12.0F, 60.0F}) {
+    std::vector<float> logits(262'144 + 77);
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      logits[i] = spread * (static_cast<float>(i * 7919 % 104'729) / 104'729 - 0.5F);
+    double sum = 0;
+    const float best = *std::ranges::max_element(logits);
+    for (const float v : logits)
+      sum += std::exp(static_cast<double>(v) - static_cast<double>(best));
+    EXPECT_NEAR(log_sum_exp(logits), static_cast<double>(best) + std::log(sum), 3e-7) << spread;
+  }
+}
+
+TEST(LogSumExp, keeps_what_is_no_number_and_passes_over_what_is_forbidden) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(log_sum_exp(std::vector<float>{0, nan, 1})));
+  EXPECT_EQ(log_sum_exp(std::vector<float>{-HUGE_VALF, -HUGE_VALF}), -HUGE_VAL);
+  EXPECT_EQ(log_sum_exp({}), -HUGE_VAL);
+  EXPECT_NEAR(log_sum_exp(std::vector<float>{-HUGE_VALF, 2, -HUGE_VALF}), 2, 1e-12);
+}
+
+TEST(MostProbable, is_the_first_of_the_largest) {
+  EXPECT_EQ(most_probable(std::vector<float>{1, 3, 3, 2}), 1);
+  EXPECT_EQ(most_probable(std::vector<float>{1, HUGE_VALF, HUGE_VALF}), 1);
+  EXPECT_EQ(most_probable(std::vector<float>{-HUGE_VALF, -HUGE_VALF}), 0);
+  EXPECT_EQ(most_probable({}), 0);
 }
 
 TEST(TopLogprobs, are_the_best_first_with_the_lower_id_on_a_tie) {
