@@ -28,6 +28,8 @@ function(inference_add_test name)
   find_package(GTest REQUIRED)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} inference_contract inference_warnings GTest::gtest_main)
+  # The rooms under test are as users get them; the tests' own code need not take as long to build.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name} PRIVATE
     INFERENCE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
     INFERENCE_TEST_CACHE="${INFERENCE_TEST_CACHE}"
