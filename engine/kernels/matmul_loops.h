@@ -21,7 +21,7 @@ struct MatmulLoops : Pieces<V> {
   // --- float weights
   template <FloatType kType>
   static F load_weights(const std::byte* p) {
-    if constexpr (kType == FloatType::f32) return V::load(reinterpret_cast<const float*>(p));
+    if constexpr (kType == FloatType::f32) return V::load_f32(p);
     if constexpr (kType == FloatType::f16) return V::load_f16(p);
     if constexpr (kType == FloatType::bf16) return V::load_bf16(p);
   }

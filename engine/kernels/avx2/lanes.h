@@ -42,6 +42,11 @@ struct Avx2Lanes {
   static __m256i load32(const std::byte* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
+  /// From bytes of a file, at any address.
+  static Floats load_f32(const std::byte* p) {
+    return {_mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
+            _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)))};
+  }
   static Floats load_f16(const std::byte* p) {
     return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))};
   }

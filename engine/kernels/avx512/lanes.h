@@ -25,6 +25,8 @@ struct Avx512Lanes {
   static Floats zero() { return _mm512_setzero_ps(); }
   static Floats set1(float s) { return _mm512_set1_ps(s); }
   static Floats load(const float* p) { return _mm512_loadu_ps(p); }
+  /// From bytes of a file, at any address.
+  static Floats load_f32(const std::byte* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
   static __m256i load32(const std::byte* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));

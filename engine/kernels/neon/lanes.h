@@ -49,6 +49,12 @@ struct NeonLanesOf {
   static uint16x4_t load_u16x4(const std::byte* p) {
     return vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));
   }
+  /// From bytes of a file, at any address.
+  static Floats load_f32(const std::byte* p) {
+    return each([=](int i) {
+      return vreinterpretq_f32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p + 16 * i)));
+    });
+  }
   static Floats load_f16(const std::byte* p) {
     return each([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(load_u16x4(p + 8 * i))); });
   }

@@ -52,6 +52,12 @@ struct ScalarLanes {
     std::memcpy(out.v, p, sizeof out.v);
     return out;
   }
+  /// From bytes of a file, at any address.
+  static Floats load_f32(const std::byte* p) {
+    Floats out;
+    std::memcpy(out.v, p, sizeof out.v);
+    return out;
+  }
   static void store(float* p, const Floats& a) { std::memcpy(p, a.v, sizeof a.v); }
   static Floats load_f16(const std::byte* p) {
     return each([=](std::size_t i) { return load_half(p + 2 * i); });
