@@ -307,8 +307,8 @@ CURLMcode CurlExchange::perform() {
 Status CurlExchange::wait(const std::stop_token& stop, bool for_head) {
   CURLM* multi = link_->multi.get();
   const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
-  const auto [until, what] = deadline(for_head);
   while (true) {
+    const auto [until, what] = deadline(for_head);
     if (stop.stop_requested()) return fault(ErrorCode::cancelled, "stopped by the caller");
     if (const CURLMcode code = perform(); code != CURLM_OK)
       return fault(ErrorCode::internal, curl_multi_strerror(code));
@@ -328,8 +328,15 @@ Status CurlExchange::wait(const std::stop_token& stop, bool for_head) {
               " ms " + what);
     constexpr std::chrono::milliseconds kMostWait{1'000};
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::min<Clock::duration>(until - now, kMostWait));
-    curl_multi_poll(multi, nullptr, 0, static_cast<int>(left.count()) + 1, nullptr);
+                          std::min<Clock::duration>(until - now, kMostWait)) +
+                      std::chrono::milliseconds(1);
+    curl_multi_poll(multi, nullptr, 0, static_cast<int>(left.count()), nullptr);
+    // While this process itself is suspended, nobody can answer it: that time does not count.
+    constexpr std::chrono::milliseconds kOwnPause{1'000};
+    if (const auto lost = Clock::now() - now - left; lost > kOwnPause) {
+      begin_ += lost;
+      last_byte_ += lost;
+    }
   }
 }
 
