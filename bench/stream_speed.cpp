@@ -1,6 +1,9 @@
 // How fast tokens arrive at a program that uses the contract: by its own clock, between the first
-// and the last token of a stream.
+// and the last token of a stream; and what this program's own part of it is: processor time for
+// each token, in microseconds.
 //   stream_speed BACKEND MODEL PROMPT_TOKENS TOKENS THREADS ROUNDS     one JSON line per round
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +11,20 @@
 
 #include "inference/builtin_backends.h"
 #include "inference/inference.h"
+
+namespace {
+
+/// Of this process, its children not included.
+double processor_microseconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+  };
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace inference;
@@ -31,6 +48,7 @@ int main(int argc, char** argv) {
     std::string prompt = "Round " + std::to_string(round) + ":";
     for (int i = 0; i < std::atoi(argv[3]); ++i) prompt += " a";
     TokenStream stream = (*model)->generate(prompt, config);
+    const double used = processor_microseconds();
     Clock::time_point first;
     Clock::time_point last;
     int count = 0;
@@ -44,8 +62,9 @@ int main(int argc, char** argv) {
     }
     const double seconds = std::chrono::duration<double>(last - first).count();
     if (round < 0) continue;
-    std::printf("{\"tokens\": %d, \"tps\": %.3f, \"own_tps\": %.3f}\n", count,
-                (count - 1) / seconds, stream.metrics().decode_tokens_per_second);
+    std::printf("{\"tokens\": %d, \"tps\": %.3f, \"own_tps\": %.3f, \"self_us\": %.1f}\n", count,
+                (count - 1) / seconds, stream.metrics().decode_tokens_per_second,
+                (processor_microseconds() - used) / count);
     std::fflush(stdout);
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 #include <vector>
 
 namespace inference::backends {
@@ -103,10 +104,17 @@ OutJson completion_request(const ServerInfo& info, const GenerateConfig& config,
       "content",          "tokens",           "stop",    "stop_type",
       "tokens_predicted", "tokens_evaluated", "timings", "completion_probabilities"};
   out["sse_ping_interval"] = 5;  // s: a sign of life while the prompt is read
-  // The chain in the contract's order; what is not in it does not run.
-  out["samplers"] = {"penalties", "temperature", "top_k", "typ_p", "top_p", "min_p"};
+  // The chain in the contract's order; what is not in it does not run. At temperature 0 the best
+  // token alone (of equals the lowest id) is kept at once: the server's own way there goes over all
+  // of a vocabulary several times, with 262,144 tokens 15 % of the time of a 270M model.
+  const bool greedy = config.temperature == 0;
+  const bool penalty = config.repeat_penalty != 0 && config.repeat_penalty != 1;
+  out["samplers"] = OutJson::array();
+  if (penalty) out["samplers"].push_back("penalties");
+  for (const char* sampler : {"temperature", "top_k", "typ_p", "top_p", "min_p"})
+    if (!greedy || sampler == std::string_view("top_k")) out["samplers"].push_back(sampler);
   out["temperature"] = config.temperature;
-  out["top_k"] = config.top_k;
+  out["top_k"] = greedy ? 1 : config.top_k;
   out["typical_p"] = off(config.typical_p, 1);
   out["top_p"] = off(config.top_p, 1);
   out["min_p"] = config.min_p;

@@ -1,18 +1,15 @@
 #include "backends/llama_cpp/completion_stream.h"
 
 #include <algorithm>
-#include <deque>
 
-#include "backends/common/stop_filter.h"
+#include "backends/llama_cpp/answer_source.h"
 #include "backends/llama_cpp/completion_request.h"
-#include "backends/llama_cpp/event_reader.h"
 #include "backends/llama_cpp/token_json.h"
 
 namespace inference::backends {
 namespace {
 
 using model::Json;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kEventBytes = std::size_t{1} << 20;
 constexpr std::size_t kBytesPerProbability = 1024;    // 110 are usual, 250 the most seen
@@ -23,109 +20,42 @@ bool is_final(const Json& event) {
   return stop != nullptr && stop->as_bool().value_or(false);
 }
 
-class CompletionSource final : public TokenSource {
+class CompletionSource final : public AnswerSource {
  public:
   CompletionSource(std::shared_ptr<ServerState> state, std::shared_ptr<const ServerText> text,
                    HttpRequest request, std::size_t prompt_tokens, const GenerateConfig& config,
                    const std::stop_token& stop)
-      : state_(std::move(state)),
+      : AnswerSource(std::move(state), std::move(request), is_final,
+                     kEventBytes + static_cast<std::size_t>(config.logprobs) * kBytesPerProbability,
+                     config, stop),
         text_(std::move(text)),
-        reader_(*state_, std::move(request), is_final,
-                kEventBytes + static_cast<std::size_t>(config.logprobs) * kBytesPerProbability,
-                stop),
-        config_(config),
-        stop_(stop),
-        stops_(config.stop) {
-    metrics_.prompt_tokens = prompt_tokens;
-    if (config_.max_tokens == 0) finish(FinishReason::length);
+        config_(config) {
+    metrics_so_far().prompt_tokens = prompt_tokens;
   }
-  ~CompletionSource() override {
-    reader_.close();
-    if (!recorded_) state_->record(metrics());
-  }
-
-  std::optional<Token> next() override {
-    while (true) {
-      if (auto token = pop()) return token;
-      if (ended()) {
-        recorded_ = true;
-        state_->record(metrics());
-        return std::nullopt;
-      }
-      if (state_->closed()) {
-        fail_with(state_->closed_error());
-      } else if (stop_.stop_requested()) {
-        fail_with({ErrorCode::cancelled, "stopped by the caller", {}});
-      } else {
-        take_event();
-      }
-    }
-  }
-  std::optional<Error> error() const override { return error_; }
-  FinishReason finish_reason() const override { return reason_; }
-  GenerateMetrics metrics() const override;
 
  private:
-  bool ended() const { return reason_ != FinishReason::none; }
-  /// While text is held back, whether this token is the last is not known: it waits for the next.
-  std::optional<Token> pop() {
-    if (ready_.empty() || (!ended() && ready_.size() == 1 && stops_.pending())) return std::nullopt;
-    Token token = std::move(ready_.front());
-    ready_.pop_front();
-    return token;
-  }
-  void finish(FinishReason reason) {
-    reason_ = reason;
-    last_ = Clock::now();
-    held_.reset();
-    if (!timings_) reader_.close();  // it would go on otherwise
-    if (stops_.stopped() || ready_.empty()) return;
-    ready_.back().text += stops_.finish();
-  }
-  void fail_with(Error error) {
-    const bool cancelled = error.code == ErrorCode::cancelled;
-    error_ = std::move(error);
-    finish(cancelled ? FinishReason::cancelled : FinishReason::error);
-  }
-  void broken(const std::string& what) {
-    fail_with(
-        reader_.explain({ErrorCode::corrupt_data, "llama-server: " + what, reader_.server()}));
-  }
-
-  void take_event();
+  void take_event() override;
   void take_partial(const Json& event);
   void take_final(const Json& event);
   void take_timings(const Json& event);
   /// What was held back is a token like others.
   void release_held();
-  void add(Token token, const std::string& content);
+  /// The same as add(), unless the token is one that ends the answer.
+  void add_unless_stop(Token token, const std::string& content);
   /// The tokens that the server did not show, as far as they can be known.
   void add_hidden(std::size_t count, const std::string& content, TokenId last);
 
-  std::shared_ptr<ServerState> state_;
   std::shared_ptr<const ServerText> text_;
-  EventReader reader_;
   GenerateConfig config_;
-  std::stop_token stop_;
-  StopFilter stops_;
-  std::deque<Token> ready_;
   std::optional<Token> held_;  ///< may turn out to be the end token; its text as the server gave it
   std::size_t seen_ = 0;       ///< tokens the server has made so far
-  FinishReason reason_ = FinishReason::none;
-  std::optional<Error> error_;
-  GenerateMetrics metrics_;
-  bool timings_ = false;  ///< metrics_ holds the server's own
-  bool recorded_ = false;
-  Clock::time_point begin_ = Clock::now();
-  Clock::time_point last_ = begin_;
-  std::optional<Clock::time_point> first_;
 };
 
 void CompletionSource::take_event() {
-  auto event = reader_.next();
+  auto event = reader().next();
   if (!event) return fail_with(std::move(event.error()));
-  if (!*event) return broken("no event after the final one");
-  if (!first_) first_ = Clock::now();
+  if (!*event) return broken("llama-server: no event after the final one");
+  note_first();
   if (is_final(**event)) {
     take_final(**event);
   } else {
@@ -135,25 +65,28 @@ void CompletionSource::take_event() {
 
 void CompletionSource::take_partial(const Json& event) {
   const auto content = text_member(event, "content");
-  const auto ids = ids_member(event, "tokens", state_->info().vocab_size);
+  const auto ids = ids_member(event, "tokens", state().info().vocab_size);
   const auto made = count_member(event, "tokens_predicted");
-  if (!content || !ids || !made) return broken("an event lacks content, tokens or its count");
+  if (!content || !ids || !made)
+    return broken("llama-server: an event lacks content, tokens or its count");
   if (ids->size() != 1) {
     if (ids->empty() && content->empty()) return;  // progress
-    return broken("an event has " + std::to_string(ids->size()) + " tokens instead of one");
+    return broken("llama-server: an event has " + std::to_string(ids->size()) +
+                  " tokens instead of one");
   }
-  if (static_cast<int>(seen_) >= config_.max_tokens) return broken("more tokens than asked for");
+  if (static_cast<int>(seen_) >= config_.max_tokens)
+    return broken("llama-server: more tokens than asked for");
   release_held();
   if (ended()) return;
   Token token;
   token.id = ids->front();
   if (config_.logprobs > 0 && !read_probabilities(event, config_.logprobs, token))
-    return broken("an event lacks the log-probabilities asked for");
+    return broken("llama-server: an event lacks the log-probabilities asked for");
   // The server shows no token that ends inside a character. Where it counts further than it
   // shows, some are missing, or it has verified several guesses at once.
   const std::size_t hidden = *made > seen_ + 1 ? *made - seen_ - 1 : 0;
   if (hidden > 0 && !content->empty()) {
-    const auto own = text_->piece(token.id, stop_);
+    const auto own = text_->piece(token.id, stop());
     if (!own || *own != *content) add_hidden(hidden, *content, token.id);
     if (ended()) return;
   }
@@ -164,7 +97,7 @@ void CompletionSource::take_partial(const Json& event) {
     held_ = std::move(token);
     return;
   }
-  add(std::move(token), *content);
+  add_unless_stop(std::move(token), *content);
 }
 
 void CompletionSource::release_held() {
@@ -173,38 +106,35 @@ void CompletionSource::release_held() {
   held_.reset();
   std::string content = std::move(token.text);
   if (content.empty()) {  // a control token inside the answer: its text belongs to the answer too
-    auto text = text_->piece(token.id, stop_);
+    auto text = text_->piece(token.id, stop());
     if (!text) return fail_with(std::move(text.error()));
     content = std::move(*text);
   }
-  add(std::move(token), content);
+  add_unless_stop(std::move(token), content);
 }
 
 void CompletionSource::add_hidden(std::size_t count, const std::string& content, TokenId last) {
-  const auto ids = text_->split_text(content, count + 1, last, stop_);
+  const auto ids = text_->split_text(content, count + 1, last, stop());
   for (std::size_t i = 0; i < count && !ended(); ++i) {
     ++seen_;
     Token token;
     token.id = ids.empty() ? kNoTokenId : ids[i];
-    add(std::move(token), "");
+    add_unless_stop(std::move(token), "");
   }
 }
 
-void CompletionSource::add(Token token, const std::string& content) {
+void CompletionSource::add_unless_stop(Token token, const std::string& content) {
   if (std::ranges::find(config_.stop_tokens, token.id) != config_.stop_tokens.end() &&
       token.id != kNoTokenId)
     return finish(FinishReason::stop);
-  last_ = Clock::now();
-  ++metrics_.generated_tokens;
-  token.text = stops_.push(content);
-  ready_.push_back(std::move(token));
-  if (stops_.stopped()) finish(FinishReason::stop);
+  add(std::move(token), content);
 }
 
 void CompletionSource::take_final(const Json& event) {
   const auto type = text_member(event, "stop_type");
   const auto made = count_member(event, "tokens_predicted");
-  if (!type || !made) return broken("the final event lacks stop_type or tokens_predicted");
+  if (!type || !made)
+    return broken("llama-server: the final event lacks stop_type or tokens_predicted");
   const bool at_end = *type == "eos";
   if (at_end) held_.reset();
   release_held();
@@ -216,14 +146,14 @@ void CompletionSource::take_final(const Json& event) {
       ++seen_;
       Token token;
       token.id = kNoTokenId;
-      add(std::move(token), i == 1 ? kReplacement : "");
+      add_unless_stop(std::move(token), i == 1 ? kReplacement : "");
     }
     if (ended()) return;
   }
   take_timings(event);
   if (*type == "limit") return finish(FinishReason::length);
   if (at_end || *type == "word") return finish(FinishReason::stop);
-  broken("stop_type is \"" + type->substr(0, 40) + "\"");
+  broken("llama-server: stop_type is \"" + type->substr(0, 40) + "\"");
 }
 
 void CompletionSource::take_timings(const Json& event) {
@@ -239,26 +169,13 @@ void CompletionSource::take_timings(const Json& event) {
     const Json* value = timings->find(name);
     return value != nullptr ? value->as_double().value_or(0) : 0;
   };
-  metrics_.cached_tokens = count_member(*timings, "cache_n").value_or(0);
-  metrics_.prefill_duration = milliseconds("prompt_ms");
-  metrics_.decode_duration = milliseconds("predicted_ms");
-  metrics_.prefill_tokens_per_second = per_second("prompt_per_second");
-  metrics_.decode_tokens_per_second = per_second("predicted_per_second");
-  timings_ = true;
-}
-
-GenerateMetrics CompletionSource::metrics() const {
-  GenerateMetrics out = metrics_;
-  const Clock::time_point now = ended() ? last_ : Clock::now();
-  out.total_duration = now - begin_;
-  if (timings_) return out;
-  // An answer that was left early: as seen from here.
-  out.prefill_duration = first_.value_or(now) - begin_;
-  out.decode_duration = first_ ? now - *first_ : Clock::duration(0);
-  const double seconds = std::chrono::duration<double>(out.decode_duration).count();
-  if (out.generated_tokens > 1 && seconds > 0)
-    out.decode_tokens_per_second = static_cast<double>(out.generated_tokens - 1) / seconds;
-  return out;
+  GenerateMetrics& metrics = metrics_so_far();
+  metrics.cached_tokens = count_member(*timings, "cache_n").value_or(0);
+  metrics.prefill_duration = milliseconds("prompt_ms");
+  metrics.decode_duration = milliseconds("predicted_ms");
+  metrics.prefill_tokens_per_second = per_second("prompt_per_second");
+  metrics.decode_tokens_per_second = per_second("predicted_per_second");
+  note_timings();
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -39,6 +40,7 @@ struct HttpRequest {
   std::string path;       ///< behind the base URL: "/health"
   std::string body = {};  ///< JSON, if any
   std::string accept = "application/json";
+  bool with_key = true;  ///< whether the endpoint's key goes with it
   HttpTimeouts timeouts = {};
   HttpLimits limits = {};
 };
@@ -72,11 +74,31 @@ class HttpExchange {
 
 /// Threads: every method may be called from several threads at once. Connections are kept and used
 /// again.
+///
+/// An address is not a server: whoever listens there now may be another than before. One who has to
+/// know gives a check: then a request with a body goes only over a connection on which the check
+/// has passed, and never over one that was opened after it. Where TLS vouches for the server, the
+/// check is not needed and not made.
 class HttpTransport {
  public:
+  /// Has the server at the other end of a new connection looked at. `link` sends over that very
+  /// connection and no other; it is not valid any more when the call returns. `limit` is that of a
+  /// reply (0: none). An error closes the connection and is that of the request that wanted it.
+  using Check = std::function<Status(HttpTransport& link, std::chrono::milliseconds limit,
+                                     const std::stop_token& stop)>;
+
   /// invalid_argument for an endpoint that makes no sense, with the reason. Opens no connection.
-  static Result<std::shared_ptr<HttpTransport>> create(const ServerEndpoint& endpoint);
+  static Result<std::shared_ptr<HttpTransport>> create(const ServerEndpoint& endpoint,
+                                                       Check check = {});
   virtual ~HttpTransport() = default;
+
+  /// Opens a connection for `check`, which need not be the one of create(). Where it passes, the
+  /// connection is kept for requests with a body.
+  virtual Status check_now(const Check& check, std::chrono::milliseconds limit,
+                           const std::stop_token& stop) = 0;
+  /// Of a link that has had a reply: under whom the server runs, where that is on this machine and
+  /// the system tells.
+  virtual std::optional<unsigned> peer_user() const { return std::nullopt; }
 
   /// Starts a request; nothing is sent before head() is called.
   virtual Result<std::unique_ptr<HttpExchange>> open(HttpRequest request) = 0;

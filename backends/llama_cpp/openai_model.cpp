@@ -1,10 +1,7 @@
 #include "backends/llama_cpp/openai_model.h"
 
-#include <deque>
-
-#include "backends/common/stop_filter.h"
+#include "backends/llama_cpp/answer_source.h"
 #include "backends/llama_cpp/batch.h"
-#include "backends/llama_cpp/event_reader.h"
 #include "backends/llama_cpp/openai_request.h"
 #include "backends/llama_cpp/token_json.h"
 
@@ -12,7 +9,6 @@ namespace inference::backends {
 namespace {
 
 using model::Json;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kEventBytes = std::size_t{1} << 20;
 
@@ -21,106 +17,23 @@ bool is_final(const Json& event) {
   return event.is_null();
 }
 
-class OpenAiSource final : public TokenSource {
+class OpenAiSource final : public AnswerSource {
  public:
   OpenAiSource(std::shared_ptr<ServerState> state, HttpRequest request,
                const GenerateConfig& config, const std::stop_token& stop)
-      : state_(std::move(state)),
-        reader_(*state_, std::move(request), is_final, kEventBytes, stop),
-        stop_(stop),
-        stops_(config.stop) {
-    if (config.max_tokens == 0) finish(FinishReason::length);
-  }
-  ~OpenAiSource() override {
-    reader_.close();
-    if (!recorded_) state_->record(metrics());
-  }
-
-  std::optional<Token> next() override {
-    while (true) {
-      if (auto token = pop()) return token;
-      if (ended()) {
-        recorded_ = true;
-        state_->record(metrics());
-        return std::nullopt;
-      }
-      if (state_->closed()) {
-        fail_with(state_->closed_error());
-      } else if (stop_.stop_requested()) {
-        fail_with({ErrorCode::cancelled, "stopped by the caller", {}});
-      } else {
-        take_event();
-      }
-    }
-  }
-  std::optional<Error> error() const override { return error_; }
-  FinishReason finish_reason() const override { return reason_; }
-  GenerateMetrics metrics() const override {
-    GenerateMetrics out = metrics_;
-    const Clock::time_point now = ended() ? last_ : Clock::now();
-    out.total_duration = now - begin_;
-    out.prefill_duration = first_.value_or(now) - begin_;
-    out.decode_duration = first_ ? now - *first_ : Clock::duration(0);
-    const double seconds = std::chrono::duration<double>(out.decode_duration).count();
-    if (out.generated_tokens > 1 && seconds > 0)
-      out.decode_tokens_per_second = static_cast<double>(out.generated_tokens - 1) / seconds;
-    return out;
-  }
+      : AnswerSource(std::move(state), std::move(request), is_final, kEventBytes, config, stop) {}
 
  private:
-  bool ended() const { return reason_ != FinishReason::none; }
-  std::optional<Token> pop() {
-    if (ready_.empty() || (!ended() && ready_.size() == 1 && stops_.pending())) return std::nullopt;
-    Token token = std::move(ready_.front());
-    ready_.pop_front();
-    return token;
-  }
-  void finish(FinishReason reason) {
-    reason_ = reason;
-    last_ = Clock::now();
-    reader_.close();
-    if (!stops_.stopped() && !ready_.empty()) ready_.back().text += stops_.finish();
-  }
-  void fail_with(Error error) {
-    const bool cancelled = error.code == ErrorCode::cancelled;
-    error_ = std::move(error);
-    finish(cancelled ? FinishReason::cancelled : FinishReason::error);
-  }
-  void take_event();
+  void take_event() override;
+  void take_choice(const Json& choice);
   void take_usage(const Json& usage);
-  void add(std::string_view text) {
-    if (text.empty()) return;
-    if (!first_) first_ = Clock::now();
-    last_ = Clock::now();
-    ++metrics_.generated_tokens;
-    Token token;
-    token.id = kNoTokenId;
-    token.text = stops_.push(text);
-    ready_.push_back(std::move(token));
-    if (stops_.stopped()) finish(FinishReason::stop);
-  }
 
-  std::shared_ptr<ServerState> state_;
-  EventReader reader_;
-  std::stop_token stop_;
-  StopFilter stops_;
-  std::deque<Token> ready_;
-  FinishReason reason_ = FinishReason::none;
   FinishReason announced_ = FinishReason::none;  ///< the server's finish_reason
-  std::optional<Error> error_;
-  GenerateMetrics metrics_;
-  bool recorded_ = false;
-  Clock::time_point begin_ = Clock::now();
-  Clock::time_point last_ = begin_;
-  std::optional<Clock::time_point> first_;
 };
 
 void OpenAiSource::take_event() {
-  const auto event = reader_.next();
+  const auto event = reader().next();
   if (!event) return fail_with(event.error());
-  const auto broken = [&](const std::string& what) {
-    fail_with(reader_.explain({ErrorCode::corrupt_data, what, reader_.server()}));
-  };
   if (!*event || (*event)->is_null()) {
     if (announced_ == FinishReason::none) return broken("the answer ends without finish_reason");
     return finish(announced_);
@@ -129,26 +42,35 @@ void OpenAiSource::take_event() {
   const Json* choices = (*event)->find("choices");
   if (choices == nullptr || choices->as_array() == nullptr)
     return broken("an event of the answer has no choices");
-  if (choices->as_array()->empty()) return;  // usage alone
-  const Json& choice = choices->as_array()->front();
+  if (!choices->as_array()->empty()) take_choice(choices->as_array()->front());  // else usage alone
+}
+
+void OpenAiSource::take_choice(const Json& choice) {
   const Json* delta = choice.find("delta");
   const Json& parts = delta != nullptr ? *delta : choice;
   if (parts.find("tool_calls") != nullptr && parts.find("tool_calls")->is_array() &&
       !parts.find("tool_calls")->as_array()->empty())
     return broken("the answer has a tool call although no tools were given");
-  for (const char* name : {"reasoning_content", "reasoning", "content", "text"})
-    if (const auto text = text_member(parts, name); text && !ended()) add(*text);
+  for (const char* name : {"reasoning_content", "reasoning", "content", "text"}) {
+    const auto text = text_member(parts, name);
+    if (!text || text->empty() || ended()) continue;
+    note_first();
+    Token token;
+    token.id = kNoTokenId;
+    add(std::move(token), *text);
+  }
   if (ended()) return;
   if (const auto reason = text_member(choice, "finish_reason"))
     announced_ = *reason == "length" ? FinishReason::length : FinishReason::stop;
 }
 
 void OpenAiSource::take_usage(const Json& usage) {
-  if (const auto count = count_member(usage, "prompt_tokens")) metrics_.prompt_tokens = *count;
+  GenerateMetrics& metrics = metrics_so_far();
+  if (const auto count = count_member(usage, "prompt_tokens")) metrics.prompt_tokens = *count;
   if (const auto count = count_member(usage, "completion_tokens"); count && *count > 0)
-    metrics_.generated_tokens = *count;
+    metrics.generated_tokens = *count;
   if (const Json* details = usage.find("prompt_tokens_details"))
-    metrics_.cached_tokens = count_member(*details, "cached_tokens").value_or(0);
+    metrics.cached_tokens = count_member(*details, "cached_tokens").value_or(0);
 }
 
 TokenStream start(const std::shared_ptr<ServerState>& state, const char* path,

@@ -7,7 +7,7 @@
 namespace inference::backends {
 
 struct ServerPool::Member {
-  ServerEndpoint endpoint;
+  std::shared_ptr<ServerIdentity> identity;  ///< shared with the transport's check
   std::shared_ptr<HttpTransport> transport;
   std::atomic<int> running{0};
   // Below: under the pool's mutex.
@@ -44,8 +44,8 @@ Result<std::shared_ptr<ServerPool>> ServerPool::open(const std::vector<ServerEnd
   Error first;
   for (const ServerEndpoint& endpoint : endpoints) {
     auto member = std::make_shared<Member>();
-    member->endpoint = endpoint;
-    auto transport = HttpTransport::create(endpoint);
+    member->identity = std::make_shared<ServerIdentity>(endpoint.model);
+    auto transport = HttpTransport::create(endpoint, check_of(member->identity));
     if (!transport) return std::unexpected(std::move(transport.error()));
     member->transport = std::move(*transport);
     pool->members_.push_back(member);
@@ -82,36 +82,49 @@ Status ServerPool::agrees(const ServerInfo& info) const {
   };
   if (info.kind != info_->kind) return differs("the kind of server");
   if (info.model != info_->model) return differs("the model \"" + info.model + "\"");
+  if (info.facts != info_->facts) return differs("the weights of \"" + info.model + "\"");
   if (info.vocab_size != info_->vocab_size) return differs("the vocabulary");
   if (info.chat_template != info_->chat_template) return differs("the chat template");
   return {};
 }
 
-/// Asks a server what it is; true when it can be used.
+/// Asks a server what it is; true when it can be used. Its connection is kept for prompts then.
 bool ServerPool::look_at(Member& member, const std::stop_token& stop) {
-  auto info = probe_server(*member.transport, member.endpoint.model, options_.answer, stop);
+  Status ok = member.transport->check_now(
+      [&](HttpTransport& link, std::chrono::milliseconds limit, const std::stop_token& wanted) {
+        auto answer = member.identity->ask(link, limit, wanted);
+        return answer ? admit(member, std::move(*answer))
+                      : std::unexpected(std::move(answer.error()));
+      },
+      options_.answer, stop);
+  if (ok) return true;
   const std::lock_guard lock(mutex_);
-  Status ok = info ? agrees(*info) : std::unexpected(info.error());
-  if (ok && opened_ && info->context_length < info_->context_length)
-    ok =
-        fail(ErrorCode::invalid_argument, "the context of " + std::to_string(info->context_length) +
-                                              " is smaller than what the pool has promised");
-  if (!ok) {
-    member.up = false;
-    member.reason = std::move(ok.error());
-    if (member.reason.where.empty()) member.reason.where = member.transport->name();
-    return false;
-  }
-  member.slots = info->slots;
+  member.up = false;
+  member.reason = std::move(ok.error());
+  if (member.reason.where.empty()) member.reason.where = member.transport->name();
+  return false;
+}
+
+/// Takes a server into use that has said what it is, if that is what the pool needs.
+Status ServerPool::admit(Member& member, ServerIdentity::Answer answer) {
+  const std::lock_guard lock(mutex_);
+  const ServerInfo& info = answer.info;
+  if (Status ok = agrees(info); !ok) return ok;
+  if (opened_ && info.context_length < info_->context_length)
+    return fail(ErrorCode::invalid_argument, "the context of " +
+                                                 std::to_string(info.context_length) +
+                                                 " is smaller than what the pool has promised");
+  member.slots = info.slots;
   member.missed = 0;
   member.up = true;
   if (!info_) {
-    info_ = std::move(*info);
+    info_ = info;
   } else if (!opened_) {
-    info_->slots += info->slots;
-    info_->context_length = std::min(info_->context_length, info->context_length);
+    info_->slots += info.slots;
+    info_->context_length = std::min(info_->context_length, info.context_length);
   }
-  return true;
+  member.identity->accept(std::move(answer));
+  return {};
 }
 
 ServerInfo ServerPool::info() const {

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "backends/llama_cpp/server_identity.h"
 #include "backends/llama_cpp/server_info.h"
 #include "backends/llama_cpp/server_model.h"
 
@@ -23,7 +24,8 @@ struct PoolOptions {
   int lost_after = 3;
 };
 
-/// Never sends a prompt to a server that has not said what it is since it last failed.
+/// Never sends a prompt to a server that has not said what it is, on the very connection over which
+/// the prompt goes.
 /// Threads: every method may be called from several threads at once.
 class ServerPool {
  public:
@@ -51,6 +53,7 @@ class ServerPool {
   struct Member;
   explicit ServerPool(PoolOptions options) : options_(options) {}
   bool look_at(Member& member, const std::stop_token& stop);
+  Status admit(Member& member, ServerIdentity::Answer answer);
   Status agrees(const ServerInfo& info) const;
   std::shared_ptr<Member> choose();
   void watch(const std::stop_token& stop);

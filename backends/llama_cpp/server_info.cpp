@@ -40,9 +40,12 @@ Result<int> count_of(const Json* json, const char* name, int least, int most,
 }
 
 Result<HttpResponse> get(HttpTransport& transport, const char* path,
-                         std::chrono::milliseconds limit, const std::stop_token& stop) {
+                         std::chrono::milliseconds limit, const std::stop_token& stop,
+                         bool with_key = true) {
   HttpRequest request;
   request.path = path;
+  request.with_key = with_key;
+  request.timeouts.first_byte = limit;
   request.timeouts.total = limit;
   request.limits.body_bytes = std::size_t{16} << 20;
   return transport.send(std::move(request), stop);
@@ -105,6 +108,9 @@ Status read_models(const Json& models, const std::string& wanted, ServerInfo& in
     if (const auto width =
             meta->find("n_embd") != nullptr ? meta->find("n_embd")->as_integer() : std::nullopt)
       info.hidden_size = static_cast<int>(std::clamp<std::int64_t>(*width, 0, 1 << 24));
+    for (const char* name : {"size", "n_params", "n_ctx_train"})
+      if (const Json* fact = meta->find(name); fact != nullptr && fact->as_integer())
+        info.facts += name + ("=" + std::to_string(*fact->as_integer())) + " ";
   } else if (const Json* most = found->find("max_model_len")) {  // vLLM
     if (auto context = count_of(most, "max_model_len", 1, kMostContext, server))
       info.context_length = *context;
@@ -160,19 +166,25 @@ Error error_in(const Json& json, int status, const std::string& server) {
 
 Status check_health(HttpTransport& transport, std::chrono::milliseconds limit,
                     const std::stop_token& stop) {
-  auto response = get(transport, "/health", limit, stop);
+  auto response = get(transport, "/health", limit, stop, false);
   if (response && (response->head.status == 404 || response->head.status == 405))
-    response = get(transport, "/v1/models", limit, stop);
+    response = get(transport, "/v1/models", limit, stop, false);
   if (!response) return std::unexpected(std::move(response.error()));
-  if (response->head.status != 200)
+  const int status = response->head.status;
+  if (status != 200 && status != 401 && status != 403)
     return std::unexpected(reply_error(*response, transport.name()));
   return {};
 }
 
 Result<ServerInfo> probe_server(HttpTransport& transport, const std::string& wanted_model,
                                 std::chrono::milliseconds limit, const std::stop_token& stop) {
-  const std::string& server = transport.name();
   if (Status ok = check_health(transport, limit, stop); !ok) return std::unexpected(ok.error());
+  return describe_server(transport, wanted_model, limit, stop);
+}
+
+Result<ServerInfo> describe_server(HttpTransport& transport, const std::string& wanted_model,
+                                   std::chrono::milliseconds limit, const std::stop_token& stop) {
+  const std::string& server = transport.name();
   ServerInfo info;
   auto props = get(transport, "/props", limit, stop);
   if (!props) return std::unexpected(std::move(props.error()));

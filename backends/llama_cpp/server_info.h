@@ -27,16 +27,22 @@ struct ServerInfo {
   std::string chat_template;  ///< Jinja; "": none
   std::string bos_token;
   std::string eos_token;
+  std::string facts = {};  ///< of the model's file: sizes by which its weights are known again
 
   friend bool operator==(const ServerInfo&, const ServerInfo&) = default;
 };
 
-/// GET /health (or /v1/models where there is none): whether prompts may be sent. A server that
-/// still loads its model is unavailable.
+/// GET /health (or /v1/models where there is none), without the key: whether a server is there and
+/// ready. One that still loads its model is unavailable; one that wants a key even for that is
+/// there.
 Status check_health(HttpTransport& transport, std::chrono::milliseconds limit,
                     const std::stop_token& stop);
 
-/// Asks for everything above. Sends no text of any caller.
+/// GET /props and /v1/models: everything above. Sends no text of any caller.
+Result<ServerInfo> describe_server(HttpTransport& transport, const std::string& wanted_model,
+                                   std::chrono::milliseconds limit, const std::stop_token& stop);
+
+/// Both, one after the other.
 Result<ServerInfo> probe_server(HttpTransport& transport, const std::string& wanted_model,
                                 std::chrono::milliseconds limit, const std::stop_token& stop);
 

@@ -6,6 +6,7 @@
 #include "backends/llama_cpp/llama_model.h"
 #include "backends/llama_cpp/make_model.h"
 #include "backends/llama_cpp/openai_model.h"
+#include "backends/llama_cpp/server_identity.h"
 #include "backends/llama_cpp/server_info.h"
 #include "backends/llama_cpp/server_state.h"
 #include "model/formats/gguf.h"
@@ -14,16 +15,24 @@ namespace inference::backends {
 namespace {
 
 /// Asks again while the server is not there yet, as often as the policy says.
-Result<ServerInfo> probe_patiently(const ServerHooks& hooks, const std::string& model,
-                                   const ServerPolicy& policy) {
+Result<ServerIdentity::Answer> ask_patiently(const ServerHooks& hooks,
+                                             const ServerIdentity& identity,
+                                             const ServerPolicy& policy) {
   auto wait = policy.first_backoff;
   for (int left = policy.tries;; --left) {
     auto lease = hooks.lease({});
     if (!lease) return std::unexpected(std::move(lease.error()));
-    auto info = probe_server(*lease->transport, model, kProbeTime, lease->lost);
-    if (info) return info;
-    if (hooks.on_failure) info = std::unexpected(hooks.on_failure(*lease, info.error()));
-    if (info.error().code != ErrorCode::unavailable || left <= 1) return info;
+    Result<ServerIdentity::Answer> answer = fail(ErrorCode::internal, "not asked");
+    Status ok = lease->transport->check_now(
+        [&](HttpTransport& link, std::chrono::milliseconds limit, const std::stop_token& stop) {
+          answer = identity.ask(link, limit, stop);
+          return answer ? Status{} : std::unexpected(answer.error());
+        },
+        kProbeTime, lease->lost);
+    if (ok) return answer;
+    Error error = std::move(ok.error());
+    if (hooks.on_failure) error = hooks.on_failure(*lease, std::move(error));
+    if (error.code != ErrorCode::unavailable || left <= 1) return std::unexpected(std::move(error));
     std::this_thread::sleep_for(wait);
     wait = std::min(wait * 2, policy.most_backoff);
   }
@@ -45,17 +54,20 @@ std::unique_ptr<TextModel> make_server_model(ServerInfo info, ServerHooks hooks,
 Result<std::unique_ptr<TextModel>> open_server_model(const ServerEndpoint& endpoint,
                                                      const LoadConfig& config, ServerHooks hooks,
                                                      ServerPolicy policy) {
+  const auto identity = std::make_shared<ServerIdentity>(endpoint.model);
   if (!hooks.lease) {
-    auto transport = HttpTransport::create(endpoint);
+    auto transport = HttpTransport::create(endpoint, check_of(identity));
     if (!transport) return std::unexpected(std::move(transport.error()));
     hooks.lease = [shared = *transport](const std::stop_token&) -> Result<ServerLease> {
       return ServerLease{shared, {}, {}};
     };
   }
-  auto info = probe_patiently(hooks, endpoint.model, policy);
-  if (!info) return std::unexpected(std::move(info.error()));
+  auto answer = ask_patiently(hooks, *identity, policy);
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  identity->accept(*answer);
   std::string name = hooks.backend_name + " " + display_name(endpoint);
-  auto model = make_server_model(std::move(*info), std::move(hooks), policy, std::move(name));
+  auto model =
+      make_server_model(std::move(answer->info), std::move(hooks), policy, std::move(name));
   if (config.on_progress) config.on_progress(1.0);
   return model;
 }

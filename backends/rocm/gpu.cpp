@@ -144,21 +144,47 @@ std::optional<AmdGpu> describe_device(const fs::path& device) {
   return out;
 }
 
+/// A GPU of which only the compute driver tells, as in a container without /sys/class/drm.
+AmdGpu describe_node(const fs::path& node, std::map<std::string, std::uint64_t>& properties) {
+  AmdGpu out;
+  out.name = "AMD GPU";
+  if (const auto id = properties["device_id"]; id != 0 && id <= 0xffff) {
+    char text[24];
+    std::snprintf(text, sizeof text, "AMD GPU 0x%04x", static_cast<unsigned>(id));
+    out.name = text;
+  }
+  // Bus, device and function as PCI packs them.
+  const std::uint64_t location = properties["location_id"];
+  const std::uint64_t domain = properties["domain"];
+  if (location > 0 && location <= 0xffff && domain <= 0xffff) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%04x:%02x:%02x.%x", static_cast<unsigned>(domain),
+                  static_cast<unsigned>(location >> 8U),
+                  static_cast<unsigned>(location >> 3U & 31U),
+                  static_cast<unsigned>(location & 7U));
+    out.pci = text;
+  }
+  auto bank = properties_of(node / "mem_banks/0/properties");
+  const std::uint64_t size = bank["size_in_bytes"];
+  out.vram_total = size <= kMostMemory ? size : 0;
+  return out;
+}
+
 /// Adds what the compute driver's topology knows of GPUs: target and kind, by render node.
 void add_topology(const fs::path& sysfs, std::map<std::uint64_t, AmdGpu>& by_render_node) {
   for (const auto& [number_of_node, node] : numbered(sysfs / "class/kfd/kfd/topology/nodes", "")) {
     auto properties = properties_of(node / "properties");
     if (properties["simd_count"] == 0 || properties["vendor_id"] != kAmd) continue;  // a processor
+    // An old kernel names no target: the GPU is there, but cannot be used.
+    const bool old_kernel = !properties.contains("gfx_target_version");
     const std::string gfx = gfx_name(properties["gfx_target_version"]);
-    if (gfx.empty()) continue;
     const std::uint64_t minor = properties["drm_render_minor"];
+    if (gfx.empty() && !old_kernel) continue;
     auto found = by_render_node.find(minor);
-    if (found == by_render_node.end()) {
-      AmdGpu headless;
-      headless.name = "AMD GPU";
-      found = by_render_node.emplace(minor, headless).first;
-    }
+    if (found == by_render_node.end())
+      found = by_render_node.emplace(minor, describe_node(node, properties)).first;
     AmdGpu& gpu = found->second;
+    if (gfx.empty()) continue;
     gpu.gfx = gfx;
     gpu.integrated =
         properties["cpu_cores_count"] > 0 ||
@@ -205,7 +231,7 @@ Status rocm_usable(const std::vector<AmdGpu>& gpus, const std::string& device) {
     return fail(ErrorCode::unavailable,
                 gpus.front().name +
                     " is there, but the kernel's compute driver (amdkfd) does not "
-                    "list it; install ROCm's driver",
+                    "list it with a target; install ROCm's driver or a newer kernel",
                 "rocm");
   if (::access(device.c_str(), R_OK | W_OK) != 0)
     return fail(ErrorCode::unavailable,

@@ -94,7 +94,7 @@ FakeLlama::FakeLlama(Options options) : options_(std::move(options)) {
                                   error_json(400, thrown.what(), "invalid_request_error").dump());
         }
       },
-      options_.unix_socket);
+      options_.unix_socket, options_.port);
 }
 
 void FakeLlama::break_next(Fault fault, int times, int at) {
@@ -121,7 +121,8 @@ bool FakeLlama::handle(Connection& connection, const Request& request) {
   }
   if (target == "/v1/models") {
     json entry = {{"id", options_.model}, {"object", "model"}};
-    if (!options_.openai_only) entry["meta"] = {{"n_vocab", kVocab}, {"n_embd", 8}};
+    if (!options_.openai_only)
+      entry["meta"] = {{"n_vocab", kVocab}, {"n_embd", 8}, {"size", options_.weights}};
     return reply(200, {{"object", "list"}, {"data", {entry}}});
   }
   if (target == "/v1/completions") return complete_openai(connection, request, false);

@@ -41,6 +41,8 @@ class FakeLlama {
     std::string model = "fake";
     bool openai_only = false;  ///< no native routes
     std::string unix_socket = {};
+    int port = 0;           ///< 0: a free one
+    long long weights = 7;  ///< what it says its model's size is
   };
   FakeLlama();
   explicit FakeLlama(Options options);

@@ -58,8 +58,8 @@ void TcpServer::Connection::reset_on_close() {
   ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-TcpServer::TcpServer(Handler handler, std::string unix_socket)
-    : handler_(std::move(handler)), unix_socket_(std::move(unix_socket)) {
+TcpServer::TcpServer(Handler handler, std::string unix_socket, int port)
+    : handler_(std::move(handler)), unix_socket_(std::move(unix_socket)), port_(port) {
   start();
 }
 

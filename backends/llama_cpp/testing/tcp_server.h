@@ -41,8 +41,8 @@ class TcpServer {
   /// Writes a reply; true: the connection stays open for another request.
   using Handler = std::function<bool(Connection&, const Request&)>;
 
-  /// Listens on a free port of 127.0.0.1, or on a UNIX socket.
-  explicit TcpServer(Handler handler, std::string unix_socket = {});
+  /// Listens on a port of 127.0.0.1 (0: a free one), or on a UNIX socket.
+  explicit TcpServer(Handler handler, std::string unix_socket = {}, int port = 0);
   ~TcpServer();
   TcpServer(const TcpServer&) = delete;
   TcpServer& operator=(const TcpServer&) = delete;

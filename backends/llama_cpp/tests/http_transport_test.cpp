@@ -2,6 +2,9 @@
 #include "backends/llama_cpp/http_transport.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <thread>
@@ -185,6 +188,36 @@ TEST(HttpTransport, ends_at_each_of_its_time_limits) {
             }),
             ErrorCode::timeout)
       << "a slow drip ends at the total";
+}
+
+TEST(HttpTransport, does_not_count_the_time_in_which_this_process_is_suspended) {
+  TcpServer server([](Connection& connection, const Request&) {
+    connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1");
+    connection.wait(20s);
+    return false;
+  });
+  // A process that waits for at most 2 s is suspended for 4 s and then has its time left.
+  const auto client_of = [&] {
+    HttpRequest request = quick();
+    request.timeouts = {.connect = 500ms, .first_byte = 2000ms, .idle = 2000ms, .total = 0ms};
+    const auto exchange = client(server)->open(request);
+    std::string body;
+    while ((*exchange)->read(body, {}).value_or(false)) {
+    }
+  };
+  const pid_t waiting = ::fork();
+  if (waiting == 0) {
+    client_of();
+    ::_exit(0);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(500ms);
+  ::kill(waiting, SIGSTOP);
+  std::this_thread::sleep_for(4s);
+  ::kill(waiting, SIGCONT);
+  ::waitpid(waiting, nullptr, 0);
+  // Up to a second of it may have been meant to be waited anyway.
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 4'900ms) << "its own pause was counted";
 }
 
 TEST(HttpTransport, a_stop_ends_a_wait_at_once_and_closes_the_connection) {

@@ -61,6 +61,31 @@ TEST(AmdGpus, without_the_compute_driver_cannot_be_used) {
   EXPECT_NE(usable.error().message.find("amdkfd"), std::string::npos);
 }
 
+TEST(AmdGpus, of_a_recorded_machine_with_eight_of_which_only_the_compute_driver_tells) {
+  const auto gpus = detect("recorded_mi210");
+  ASSERT_EQ(gpus.size(), 8U) << "its two processors are none";
+  const char* const slots[] = {"63", "43", "03", "26", "e3", "c3", "83", "a3"};
+  for (std::size_t i = 0; i < gpus.size(); ++i) {
+    EXPECT_EQ(gpus[i].gfx, "gfx90a");
+    EXPECT_EQ(gpus[i].name, "AMD GPU 0x740f");
+    EXPECT_EQ(gpus[i].pci, std::string("0000:") + slots[i] + ":00.0");
+    EXPECT_FALSE(gpus[i].integrated);
+  }
+  EXPECT_TRUE(rocm_usable(gpus, "/dev/null"));
+}
+
+TEST(AmdGpus, of_a_recorded_machine_whose_kernel_names_no_target_cannot_be_used) {
+  const auto gpus = detect("recorded_vega");
+  ASSERT_EQ(gpus.size(), 1U);
+  EXPECT_EQ(gpus[0].gfx, "");
+  EXPECT_EQ(gpus[0].pci, "0000:19:00.0");
+  EXPECT_EQ(gpus[0].vram_total, 17'163'091'968U);
+  const Status usable = rocm_usable(gpus, "/dev/null");
+  ASSERT_FALSE(usable);
+  EXPECT_NE(usable.error().message.find("newer kernel"), std::string::npos)
+      << usable.error().message;
+}
+
 TEST(AmdGpus, broken_files_make_fields_unknown) {
   const auto gpus = detect("broken");
   ASSERT_EQ(gpus.size(), 1U);
