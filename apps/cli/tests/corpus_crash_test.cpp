@@ -20,8 +20,10 @@ class CorpusCrash : public ProgramTest {
   };
 
   std::vector<std::string> command(const Setting& s, const std::string& out, bool resume) const {
-    std::vector<std::string> all = {
-        "classify", "corpus", s.input, "--out", out, "--store", path("store.sqlite"), "--json"};
+    std::vector<std::string> all = {"classify",       "corpus",  s.input,
+                                    "--out",          out,       "--skipped",
+                                    out + ".skipped", "--store", path("store.sqlite"),
+                                    "--json"};
     all.insert(all.end(), s.model.begin(), s.model.end());
     if (resume) all.emplace_back("--resume");
     return all;
@@ -44,6 +46,7 @@ class CorpusCrash : public ProgramTest {
     const Outcome whole = run(command(s, path("whole"), false));
     ASSERT_EQ(whole.status, 0) << whole.err;
     const std::string expected = contents(path("whole"));
+    const std::string skipped = contents(path("whole.skipped"));
     std::mt19937 random(11);  // NOLINT: the same moments every time, as far as the system allows
     int finished = 0;
     int moved = 0;  // sessions that did something before they were killed
@@ -70,12 +73,15 @@ class CorpusCrash : public ProgramTest {
       ++finished;
       ASSERT_EQ(text, expected);
       ASSERT_EQ(numbers(outcome.out), numbers(whole.out));
+      ASSERT_EQ(contents(path("out.skipped")), skipped);
       std::filesystem::remove(path("out"));
+      std::filesystem::remove(path("out.skipped"));
       lines = 0;
     }
     const Outcome last = run(command(s, path("out"), true));
     ASSERT_EQ(last.status, 0) << last.err;
     EXPECT_EQ(contents(path("out")), expected);
+    EXPECT_EQ(contents(path("out.skipped")), skipped);
     EXPECT_EQ(numbers(last.out), numbers(whole.out));
     EXPECT_GT(moved, s.kills / 10);
     RecordProperty("kills", s.kills);
@@ -88,14 +94,16 @@ TEST_F(CorpusCrash, a_hundred_kills_change_nothing) {
   std::string input;
   for (int i = 0; i < 1000; ++i) {
     if (i % 37 == 5) input += "no json\n";
+    if (i % 91 == 6) input += "{\"prompt\":\"" + std::string(400, 'x') + "\"}\n";
     input += "{\"prompt\":\"text " + std::to_string(i) + "\",\"n\":" + std::to_string(i) + "}\n";
   }
-  kill_and_go_on({{"--model", file("script.json", "{\"pass_delay_us\": 1000}"), "--backend-library",
-                   SCRIPTED_BACKEND},
-                  file("in.jsonl", input),
-                  100,
-                  1,
-                  250});
+  kill_and_go_on(
+      {{"--model", file("script.json", "{\"pass_delay_us\": 1000, \"context_length\": 300}"),
+        "--backend-library", SCRIPTED_BACKEND},
+       file("in.jsonl", input),
+       100,
+       1,
+       250});
 }
 
 TEST_F(CorpusCrash, neither_do_kills_of_a_run_on_a_real_model) {
