@@ -8,8 +8,6 @@
 #include "consumers/classify/calibrate.h"
 #include "consumers/classify/corpus.h"
 #include "consumers/classify/domains.h"
-#include "consumers/jsonl/line_writer.h"
-#include "consumers/jsonl/text.h"
 #include "consumers/store/store.h"
 
 namespace inference::cli {
@@ -22,7 +20,6 @@ struct Options {
   std::string method;
   std::string shard = "1/1";
   std::string store;
-  std::string skipped;
   bool calibrated = false;
   bool json = false;
 };
@@ -79,6 +76,30 @@ void print_summary(const classify::CorpusResult& result) {
     std::cerr << "  " << label << ' ' << count << '\n';
 }
 
+Result<classify::CorpusResult> classify_with_bar(TextModel& model, store::Store* store,
+                                                 const classify::CorpusOptions& options,
+                                                 const std::stop_token& stop, bool& begun) {
+  RateBar bar("classifying", "prompts");
+  const std::stop_callback heard(stop, [&] { bar.say(kFinishingBatch); });
+  classify::CorpusEvents events;
+  events.on_begin = [&] { begun = true; };
+  const bool mixed = options.output == "-" && output_is_terminal();  // with the lines themselves
+  events.on_progress = [&](double fraction, std::uint64_t prompts) {
+    if (!mixed) bar.show(fraction, prompts);
+  };
+  std::uint64_t named = 0;
+  events.on_skip = [&](const classify::SkippedLine& line) {
+    constexpr std::uint64_t kNamed = 20;  // the rest is in the numbers and in --skipped
+    if (++named <= kNamed)
+      bar.say("skipped line " + std::to_string(line.line) + ": " + line.reason);
+    else if (named == kNamed + 1)
+      bar.say("skipped more lines; " + (options.skipped.empty()
+                                            ? std::string("--skipped FILE lists them all")
+                                            : options.skipped + " lists them all"));
+  };
+  return classify::classify_corpus(model, store, options, stop, events);
+}
+
 int run(Options& options) {
   classify::CorpusOptions& corpus = options.corpus;
   corpus.model = options.model.model;
@@ -101,40 +122,16 @@ int run(Options& options) {
   auto model = load(options.model);
   if (!model) return report(model.error());
 
-  std::optional<jsonl::LineWriter> skipped;
-  if (!options.skipped.empty()) {
-    auto writer = jsonl::LineWriter::open(options.skipped, jsonl::LineWriter::Mode::replace);
-    if (!writer) return report(writer.error());
-    skipped.emplace(std::move(*writer));
-  }
-  Status skip_status;
-  std::uint64_t named = 0;
-  constexpr std::uint64_t kNamed = 20;  // the rest is in the numbers and in --skipped
   const InterruptGuard interrupt;
-  std::optional<RateBar> bar(std::in_place, "classifying", "prompts");
-  classify::CorpusEvents events;
-  events.on_progress = [&](double fraction, std::uint64_t prompts) {
-    bar->show(fraction, prompts);
-  };
-  events.on_skip = [&](const classify::SkippedLine& line) {
-    if (++named <= kNamed)
-      std::cerr << "skipped line " << line.line << ": " << line.reason << '\n';
-    else if (named == kNamed + 1)
-      std::cerr << "skipped more lines; --skipped FILE lists them all\n";
-    if (skipped && skip_status)
-      skip_status = skipped->write("{\"line\":" + std::to_string(line.line) +
-                                   ",\"reason\":" + jsonl::json_string(line.reason) + "}\n");
-  };
-  const auto result = classify::classify_corpus(**model, store ? &*store : nullptr, corpus,
-                                                interrupt.token(), events);
-  bar.reset();
+  bool begun = false;
+  const auto result =
+      classify_with_bar(**model, store ? &*store : nullptr, corpus, interrupt.token(), begun);
   if (!result) {
     report(result.error());
-    if (corpus.output != "-" && result.error().code != ErrorCode::invalid_argument)
+    if (begun && corpus.output != "-")
       std::cerr << "what was written so far is whole; the same command with --resume goes on\n";
     return kFailed;
   }
-  if (!skip_status) return report(skip_status.error());
   if (options.json)
     (corpus.output == "-" ? std::cerr : std::cout) << classify::to_json(*result) << '\n';
   else
@@ -182,10 +179,10 @@ void add_classify_corpus(CLI::App& classify_verb, Action& action) {
       ->capture_default_str();
   verb->add_option("--shard", options->shard, "i/n: every n-th line from the i-th on")
       ->capture_default_str();
-  verb->add_option("--skipped", options->skipped, "list skipped lines in this file (JSON lines)");
+  verb->add_option("--skipped", corpus.skipped, "list skipped lines in this file (JSON lines)");
   verb->add_option("--store", options->store, "the store; default: in the user's data folder");
   auto* resume = verb->add_flag("--resume", corpus.resume, "go on with an unfinished output");
-  verb->add_flag("--replace", corpus.replace, "write an existing output anew")->excludes(resume);
+  verb->add_flag("--replace", corpus.replace, "write existing files anew")->excludes(resume);
   verb->add_flag("--json", options->json, "the numbers as JSON");
   verb->callback([=, &action] { action = [options] { return run(*options); }; });
 }

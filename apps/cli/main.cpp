@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   cli::add_score(program);
   cli::add_probe(program);
   cli::add_compare(program);
+  cli::add_store(program);
   cli::add_diff(program);
   cli::add_completions(program);
   try {

@@ -24,29 +24,44 @@ RateBar::RateBar(std::string label, std::string unit)
 
 void RateBar::show(double fraction, std::uint64_t done) {
   if (!error_is_terminal()) return;
+  const std::lock_guard lock(mutex_);
   constexpr auto kBetween = std::chrono::milliseconds(200);
   const auto now = Clock::now();
-  fraction = std::clamp(fraction, 0.0, 1.0);
-  if (first_fraction_ < 0) first_fraction_ = done == 0 ? fraction : 0;
-  if (shown_ && now - drawn_ < kBetween && fraction < 1) return;
+  fraction_ = std::clamp(fraction, 0.0, 1.0);
+  done_ = done;
+  if (first_fraction_ < 0) first_fraction_ = done == 0 ? fraction_ : 0;
+  if (shown_ && now - drawn_ < kBetween) return;
   drawn_ = now;
   shown_ = true;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-  const double part = fraction - first_fraction_;
-  const std::string left =
-      part > 0 ? show_duration(seconds * (1 - fraction) / part) + " left" : std::string("-");
+  draw(false);
+}
+
+void RateBar::say(const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  std::fprintf(stderr, "%s%s\n", shown_ ? "\r\033[K" : "", text.c_str());
+  if (shown_) draw(false);
+}
+
+void RateBar::draw(bool last) {
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double part = fraction_ - first_fraction_;
+  std::string time = "-";
+  if (last)
+    time = show_duration(seconds);
+  else if (part > 0)
+    time = show_duration(seconds * (1 - fraction_) / part) + " left";
   constexpr int kWidth = 24;
-  const auto filled = static_cast<std::size_t>(fraction * kWidth);
-  std::fprintf(stderr, "\r\033[K%s [%s%s] %3d %%  %llu %s, %.1f/s, %s", label_.c_str(),
+  const auto filled = static_cast<std::size_t>(fraction_ * kWidth);
+  std::fprintf(stderr, "\r\033[K%s [%s%s] %3d %%  %llu %s, %.1f/s, %s%s", label_.c_str(),
                std::string(filled, '#').c_str(), std::string(kWidth - filled, ' ').c_str(),
-               static_cast<int>(fraction * 100), static_cast<unsigned long long>(done),
-               unit_.c_str(), rate, left.c_str());
+               static_cast<int>(fraction_ * 100), static_cast<unsigned long long>(done_),
+               unit_.c_str(), rate, time.c_str(), last ? "\n" : "");
   std::fflush(stderr);
 }
 
 RateBar::~RateBar() {
-  if (shown_) std::fprintf(stderr, "\r\033[K");
+  if (shown_) draw(true);
 }
 
 }  // namespace inference::cli

@@ -28,6 +28,7 @@ struct Options {
   std::string rubrics;
   std::string probes;
   std::string sandbox;
+  std::string prefix_token;
   GenerateConfig config;
   int judge_tokens = 256;
   int audit = 0;
@@ -105,7 +106,7 @@ Result<OutJson> config_of(const Options& options, const Input& input,
   const auto patterns = data_fingerprint(options.patterns, "patterns.json");
   const auto probes = data_fingerprint(options.probes, "content_probes.json");
   if (!patterns || !probes) return std::unexpected((patterns ? probes : patterns).error());
-  return OutJson{{"input", show_fingerprint(input.fingerprint)},
+  OutJson out = {{"input", show_fingerprint(input.fingerprint)},
                  {"items", input.items.size()},
                  {"suites", options.suites},
                  {"judge", options.judge},
@@ -121,6 +122,8 @@ Result<OutJson> config_of(const Options& options, const Input& input,
                  {"content_probes", *probes},
                  {"sandbox", options.sandbox},
                  {"judge_audit", options.audit}};
+  if (!options.prefix_token.empty()) out["prefix_token"] = options.prefix_token;
+  return out;
 }
 
 /// Everything that a run is made of; the suites point into it.
@@ -136,8 +139,8 @@ struct Session {
 };
 
 Status load_models(const Options& options, Session& session) {
-  scoring::SuiteParts parts{&session.patterns, &session.rubrics, nullptr, nullptr, {},
-                            options.probes};
+  scoring::SuiteParts parts{&session.patterns, &session.rubrics,    nullptr, nullptr, {},
+                            options.probes,    options.prefix_token};
   if (!options.judge.empty()) {
     const auto model = session.models.get(options.judge, options.judge_backend);
     if (!model) return std::unexpected(model.error());
@@ -269,6 +272,9 @@ void add_flags(CLI::App& verb, Options& options) {
                   "a folder of rubrics NAME.txt that replace the built-in ones");
   verb.add_option("--probes", options.probes,
                   "a file of content probes instead of the built-in six");
+  verb.add_option("--prefix-token", options.prefix_token,
+                  "likelihood: the token in front of a text where the model puts none there, e.g. "
+                  "<|im_start|> (lm_eval puts the beginning's token there)");
   verb.add_flag("--content-probes", options.content_probes,
                 "add the content probes to what is scored");
   verb.add_option(

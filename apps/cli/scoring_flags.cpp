@@ -48,14 +48,14 @@ Result<scoring::RunOutcome> run_batches(store::Store& store, const RunFlags& fla
   plan.batch = static_cast<std::size_t>(flags.batch);
   plan.restart = flags.restart;
   if (!flags.name.empty()) plan.name = flags.name;
-  const std::stop_callback heard(
-      stop, [] { std::cerr << "finishing the batch in flight; Ctrl-C again leaves at once\n"; });
   RateBar bar(plan.kind, unit);
+  const std::stop_callback heard(stop, [&] { bar.say(kFinishingBatch); });
   bool first = true;
   return scoring::run_in_batches(
       store, plan, work, stop, [&](const scoring::RunProgress& progress) {
         if (first && progress.done > 0)
-          std::cerr << "going on after " << progress.done << " of " << progress.total << " items\n";
+          bar.say("going on after " + std::to_string(progress.done) + " of " +
+                  std::to_string(progress.total) + " items");
         first = false;
         if (progress.total > 0)
           bar.show(static_cast<double>(progress.done) / static_cast<double>(progress.total),

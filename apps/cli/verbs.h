@@ -20,6 +20,7 @@ void add_quantize(const Program& program);
 void add_score(const Program& program);
 void add_probe(const Program& program);
 void add_compare(const Program& program);
+void add_store(const Program& program);
 void add_diff(const Program& program);
 void add_completions(const Program& program);
 

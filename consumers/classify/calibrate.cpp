@@ -127,37 +127,37 @@ Result<CalibrationSet> read_calibration_set(const CalibrateOptions& options) {
   return out;
 }
 
-Result<ModelScores> score_set(TextModel& model, const std::string& name, const CalibrationSet& set,
-                              std::stop_token stop,
-                              const std::function<void(std::size_t)>& on_progress) {
+Status score_set(TextModel& model, const CalibrationSet& set, ModelScores& scores,
+                 const std::stop_token& stop, const ScoreEvents& events) {
   auto classifier = LabelClassifier::create(model, set.options.labels);
   if (!classifier) return std::unexpected(std::move(classifier.error()));
-  const auto start = std::chrono::steady_clock::now();
+  auto before = std::chrono::steady_clock::now();
   if (!set.content_free.empty())
-    if (Status ok = classifier->correct_for(set.content_free, stop); !ok)
-      return std::unexpected(std::move(ok.error()));
-  ModelScores out;
-  out.model = name;
-  for (std::size_t at = 0; at < set.items.size();) {
+    if (Status ok = classifier->correct_for(set.content_free); !ok) return ok;
+  for (std::size_t at = scores.scores.size(); at < set.items.size();) {
+    if (stop.stop_requested()) return {};
     std::vector<std::string> prompts;
     for (std::size_t i = at; i < set.items.size() && prompts.size() < set.options.batch_size; ++i)
       prompts.push_back(set.items[i].prompt);
-    auto scores = classifier->classify(prompts, stop);
-    if (!scores) {
-      scores.error().message =
-          "lines from " + std::to_string(set.items[at].line) + " on: " + scores.error().message;
-      return std::unexpected(std::move(scores.error()));
+    auto batch = classifier->classify(prompts);
+    if (!batch) {
+      batch.error().message =
+          "lines from " + std::to_string(set.items[at].line) + " on: " + batch.error().message;
+      return std::unexpected(std::move(batch.error()));
     }
-    for (LabelScores& one : *scores) {
+    for (LabelScores& one : *batch) {
       const auto prior = classifier->log_prior();
       for (std::size_t i = 0; i < prior.size(); ++i) one.logprobs[i] -= prior[i];
-      out.scores.push_back(std::move(one.logprobs));
+      scores.scores.push_back(std::move(one.logprobs));
     }
+    const auto now = std::chrono::steady_clock::now();
+    scores.seconds += std::chrono::duration<double>(now - before).count();
+    before = now;
+    if (events.on_batch)
+      if (Status ok = events.on_batch(at); !ok) return ok;
     at += prompts.size();
-    if (on_progress) on_progress(at);
   }
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return out;
+  return {};
 }
 
 CalibrationReport compare_models(const CalibrationSet& set, const ModelScores& a,
@@ -188,25 +188,23 @@ std::string calibration_name(const LabelOptions& options, bool correct_prior) {
   return name.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-Status save_calibrations(store::Store& store, const CalibrationSet& set,
-                         const CalibrationReport& report) {
+Status put_calibrations(store::Batch& batch, const CalibrationSet& set,
+                        const CalibrationReport& report) {
   const std::string name = calibration_name(set.options.labels, set.options.correct_prior);
-  auto batch = store.begin();
-  if (!batch) return std::unexpected(std::move(batch.error()));
   for (const ModelReport* model : {&report.a, &report.b}) {
     if (!model->accuracy) continue;
     const nlohmann::ordered_json detail = {{"items", report.with_truth},
                                            {"accuracy", *model->accuracy},
                                            {"ece_before", model->before.ece},
                                            {"ece_after", model->after.ece}};
-    if (Status ok = batch->put(store::Calibration{.model = model->model,
-                                                  .name = name,
-                                                  .temperature = model->temperature,
-                                                  .detail = detail.dump()});
+    if (Status ok = batch.put(store::Calibration{.model = model->model,
+                                                 .name = name,
+                                                 .temperature = model->temperature,
+                                                 .detail = detail.dump()});
         !ok)
       return ok;
   }
-  return batch->commit();
+  return {};
 }
 
 }  // namespace inference::classify

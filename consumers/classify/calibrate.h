@@ -41,16 +41,21 @@ struct CalibrationSet {
 /// Lines without the prompt, or with a truth that is no label, are skipped.
 Result<CalibrationSet> read_calibration_set(const CalibrateOptions& options);
 
-/// What one model says to all of it.
+/// What one model says to all of it, or to the first items.
 struct ModelScores {
   std::string model;
-  std::vector<std::vector<double>> scores;  ///< [items][labels], the prior taken off
+  std::vector<std::vector<double>> scores = {};  ///< [items][labels], the prior taken off
   double seconds = 0;
 };
-/// `on_progress` gets the number of prompts that are done. cancelled when a stop is requested.
-Result<ModelScores> score_set(TextModel& model, const std::string& name, const CalibrationSet& set,
-                              std::stop_token stop = {},
-                              const std::function<void(std::size_t)>& on_progress = {});
+
+struct ScoreEvents {
+  /// After each batch, with where its scores begin. An error ends the scoring.
+  std::function<Status(std::size_t first)> on_batch = {};
+};
+/// Appends the scores of the items that have none yet. A requested stop is heard between batches
+/// and is no error: `scores` has fewer items than `set` then.
+Status score_set(TextModel& model, const CalibrationSet& set, ModelScores& scores,
+                 const std::stop_token& stop = {}, const ScoreEvents& events = {});
 
 struct ModelReport {
   std::string model;
@@ -83,8 +88,8 @@ std::string to_html(const CalibrationReport& report);
 
 /// The name under which the store keeps what was fitted for these options.
 std::string calibration_name(const LabelOptions& options, bool correct_prior);
-/// Puts both models' temperatures and numbers into the store.
-Status save_calibrations(store::Store& store, const CalibrationSet& set,
-                         const CalibrationReport& report);
+/// Puts both models' temperatures and numbers where there is truth.
+Status put_calibrations(store::Batch& batch, const CalibrationSet& set,
+                        const CalibrationReport& report);
 
 }  // namespace inference::classify

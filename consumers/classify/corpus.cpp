@@ -1,12 +1,15 @@
 #include "consumers/classify/corpus.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <utility>
 
 #include "consumers/classify/corpus_line.h"
 #include "consumers/classify/corpus_state.h"
 #include "consumers/classify/domains.h"
 #include "consumers/classify/labeler.h"
+#include "consumers/classify/skip_list.h"
 #include "consumers/jsonl/line_writer.h"
 
 namespace inference::classify {
@@ -20,6 +23,11 @@ constexpr const char* kKind = "corpus";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void count_skip(CorpusStats& stats, const SkippedLine& line) {
+  ++stats.skipped;
+  if (stats.skipped_lines.size() < CorpusStats::kListed) stats.skipped_lines.push_back(line);
 }
 
 /// A line that waits for its class.
@@ -42,6 +50,8 @@ class CorpusRun {
 
  private:
   Status check_options() const;
+  Status check_files() const;
+  Status refuse_existing(bool unfinished) const;
   Status open_output();
   Status begin_run();
   Status go_on(const store::Run& run);
@@ -49,8 +59,8 @@ class CorpusRun {
   Result<bool> gather(std::vector<Waiting>& batch);
   Status classify(std::vector<Waiting>& batch);
   Result<std::vector<std::optional<Labelled>>> label_each(std::vector<Waiting>& batch);
+  Status write_skips();
   Status save(bool end);
-  void skip(std::uint64_t line, std::string reason);
   bool in_shard(std::uint64_t line) const {
     return (line - 1) % options_.shards == options_.shard - 1;
   }
@@ -67,8 +77,11 @@ class CorpusRun {
   std::optional<Labeler> labeler_;
   std::optional<jsonl::LineReader> reader_;
   std::optional<jsonl::LineWriter> writer_;
-  Checkpoint done_;  // up to and with the last batch that was written
-  Checkpoint next_;  // with the lines that were read since
+  SkipList skip_list_;
+  std::vector<SkippedLine> skips_;  // of the lines that were read since done_
+  bool refused_by_model_ = false;   // one of them was
+  Checkpoint done_;                 // up to and with the last batch that was written
+  Checkpoint next_;                 // with the lines that were read since
   double seconds_before_ = 0;
   Clock::time_point start_ = Clock::now();
   Clock::time_point saved_ = Clock::now();
@@ -95,9 +108,25 @@ Status CorpusRun::check_options() const {
     return bad("resume", "needs an input file; standard input cannot be read again");
   if (options_.output != "-" && store_ == nullptr)
     return bad("store", "an output file needs a store, which remembers how far it is");
-  std::error_code ignored;
-  if (options_.output != "-" && fs::equivalent(options_.input, options_.output, ignored))
-    return bad("output", "is the input");
+  return check_files();
+}
+
+/// No file is two things.
+Status CorpusRun::check_files() const {
+  const auto same = [](const std::string& a, const std::string& b) {
+    std::error_code ignored;
+    if (a.empty() || b.empty() || a == "-" || b == "-") return false;
+    return fs::equivalent(a, b, ignored) || full_path(a) == full_path(b);
+  };
+  if (same(options_.input, options_.output))
+    return fail(ErrorCode::invalid_argument, "is the input; name another file for the output",
+                options_.output);
+  if (same(options_.input, options_.skipped) || same(options_.output, options_.skipped))
+    return fail(ErrorCode::invalid_argument,
+                "is the input or the output; name another file for the skipped lines",
+                options_.skipped);
+  if (options_.skipped == "-")
+    return fail(ErrorCode::invalid_argument, "the skipped lines need a file", options_.skipped);
   return {};
 }
 
@@ -116,9 +145,8 @@ Status CorpusRun::prepare() {
   auto reader = jsonl::LineReader::open(options_.input);
   if (!reader) return std::unexpected(std::move(reader.error()));
   reader_.emplace(std::move(*reader));
-  std::error_code ignored;
-  if (options_.input != "-")
-    options_.input = fs::weakly_canonical(options_.input, ignored).string();
+  options_.input = full_path(options_.input);
+  options_.skipped = full_path(options_.skipped);
   config_ = run_config(options_, template_.source(), reader_->size().value_or(0));
   for (const std::string& label : options_.labels.labels) done_.stats.counts[label] = 0;
   done_.stats.counts[std::string(kUnknown)] = 0;
@@ -130,6 +158,7 @@ Status CorpusRun::prepare() {
   if (!labeler) return std::unexpected(std::move(labeler.error()));
   labeler_.emplace(std::move(*labeler));
   start_ = saved_ = Clock::now();
+  if (events_.on_begin) events_.on_begin();
   return {};
 }
 
@@ -139,11 +168,11 @@ Status CorpusRun::open_output() {
     auto writer = jsonl::LineWriter::open("-", jsonl::LineWriter::Mode::replace);
     if (!writer) return std::unexpected(std::move(writer.error()));
     writer_.emplace(std::move(*writer));
-    return {};
+    if (Status ok = refuse_existing(false); !ok) return ok;
+    return skip_list_.open(options_.skipped, 0);
   }
   std::error_code ignored;
-  output_name_ = fs::weakly_canonical(options_.output, ignored).string();
-  if (output_name_.empty()) output_name_ = options_.output;
+  output_name_ = full_path(options_.output);
   const auto unfinished = store_->unfinished_run(kKind, output_name_);
   if (!unfinished) return std::unexpected(unfinished.error());
   if (options_.resume && *unfinished) return go_on(**unfinished);
@@ -166,18 +195,27 @@ Status CorpusRun::open_output() {
                 "or name another file",
                 options_.output);
   }
-  if (exists && !options_.replace && fs::is_regular_file(options_.output, ignored))
-    return fail(ErrorCode::invalid_argument,
-                *unfinished ? "holds an unfinished run; go on with --resume or begin anew with "
-                              "--replace"
-                            : "exists already; write it anew with --replace or name another file",
-                options_.output);
+  if (Status ok = refuse_existing(unfinished->has_value()); !ok) return ok;
   if (*unfinished)
     if (Status ok = store_->end_run((**unfinished).id, store::RunState::failed,
                                     R"({"error":"begun anew"})");
         !ok)
       return ok;
   return begin_run();
+}
+
+Status CorpusRun::refuse_existing(bool unfinished) const {
+  if (options_.replace) return {};
+  for (const std::string& file : {options_.output, options_.skipped}) {
+    std::error_code ignored;
+    if (file.empty() || file == "-" || !fs::is_regular_file(file, ignored)) continue;
+    return fail(ErrorCode::invalid_argument,
+                unfinished ? "holds an unfinished run; go on with --resume or begin anew with "
+                             "--replace"
+                           : "exists already; write it anew with --replace or name another file",
+                file);
+  }
+  return {};
 }
 
 /// The run is in the store before its output exists, so that whatever exists can be gone on with.
@@ -195,7 +233,13 @@ Status CorpusRun::begin_run() {
     return std::unexpected(std::move(writer.error()));
   }
   writer_.emplace(std::move(*writer));
-  return {};
+  Status ok = skip_list_.open(options_.skipped, 0);
+  if (!ok) {
+    (void)store_->end_run(run_id_, store::RunState::failed);
+    std::error_code ignored;
+    if (fs::is_regular_file(options_.output, ignored)) fs::remove(options_.output, ignored);
+  }
+  return ok;
 }
 
 Status CorpusRun::go_on(const store::Run& run) {
@@ -211,7 +255,9 @@ Status CorpusRun::go_on(const store::Run& run) {
   auto holder = jsonl::LineWriter::open(options_.output, jsonl::LineWriter::Mode::go_on,
                                         std::max<std::uintmax_t>(there, checkpoint->output_bytes));
   if (!holder) return std::unexpected(std::move(holder.error()));
+  if (Status ok = skip_list_.open(options_.skipped, checkpoint->skipped_bytes); !ok) return ok;
   if (Status ok = match_output(*checkpoint); !ok) return ok;
+  if (Status ok = skip_list_.cut(checkpoint->skipped_bytes); !ok) return ok;
   if (Status ok = holder->cut(checkpoint->output_bytes); !ok) return ok;
   writer_.emplace(std::move(*holder));
   done_ = std::move(*checkpoint);
@@ -242,9 +288,9 @@ Status CorpusRun::match_output(Checkpoint& from) {
       if (!in_shard((*line)->number)) continue;
       ++at.stats.total;
       if (auto text = text_of_line(**line, fields_); !text.text) {
-        ++at.stats.skipped;
-        if (at.stats.skipped_lines.size() < CorpusStats::kListed)
-          at.stats.skipped_lines.push_back({(*line)->number, std::move(text.reason)});
+        const SkippedLine skipped{(*line)->number, std::move(text.reason)};
+        count_skip(at.stats, skipped);
+        skip_list_.add(skipped);
         continue;
       }
       const auto label = label_in((*made)->text, (*line)->text, fields_);
@@ -253,16 +299,23 @@ Status CorpusRun::match_output(Checkpoint& from) {
       break;
     }
     at.output_bytes = (*made)->end;
+    at.skipped_bytes = skip_list_.size();
     from = at;
   }
 }
 
-void CorpusRun::skip(std::uint64_t line, std::string reason) {
-  SkippedLine skipped{line, std::move(reason)};
-  if (events_.on_skip) events_.on_skip(skipped);
-  ++next_.stats.skipped;
-  if (next_.stats.skipped_lines.size() < CorpusStats::kListed)
-    next_.stats.skipped_lines.push_back(std::move(skipped));
+/// In the order of the input, so that the list does not depend on where a batch began.
+Status CorpusRun::write_skips() {
+  std::ranges::sort(skips_, {}, &SkippedLine::line);
+  for (const SkippedLine& line : skips_) {
+    if (events_.on_skip) events_.on_skip(line);
+    count_skip(next_.stats, line);
+    skip_list_.add(line);
+  }
+  skips_.clear();
+  Status ok = skip_list_.flush();
+  next_.skipped_bytes = skip_list_.size();
+  return ok;
 }
 
 /// Reads on until the batch is full; false at the end of the input.
@@ -278,7 +331,7 @@ Result<bool> CorpusRun::gather(std::vector<Waiting>& batch) {
     ++next_.stats.total;
     LineText text = text_of_line(**line, fields_);
     if (!text.text) {
-      skip((*line)->number, std::move(text.reason));
+      skips_.push_back({(*line)->number, std::move(text.reason)});
       continue;
     }
     batch.push_back({std::string((*line)->text), template_.fill(*text.text), (*line)->number});
@@ -307,7 +360,8 @@ Result<std::vector<std::optional<Labelled>>> CorpusRun::label_each(std::vector<W
     const ErrorCode code = alone.error().code;
     if (code != ErrorCode::context_overflow && code != ErrorCode::invalid_argument)
       return std::unexpected(std::move(alone.error()));
-    skip(batch[i].number, alone.error().message);
+    skips_.push_back({batch[i].number, alone.error().message});
+    refused_by_model_ = true;
     out.emplace_back(std::nullopt);
   }
   return out;
@@ -327,6 +381,7 @@ Status CorpusRun::classify(std::vector<Waiting>& batch) {
     if (Status ok = writer_->write(lines); !ok) return ok;
     result_.session_prompts += batch.size();
   }
+  if (Status ok = write_skips(); !ok) return ok;
   next_.output_bytes = writer_->size();
   done_ = next_;
   return {};
@@ -339,6 +394,7 @@ Status CorpusRun::save(bool end) {
   saved_ = Clock::now();
   if (run_id_ == 0) return {};
   if (Status ok = writer_->sync(); !ok) return ok;
+  if (Status ok = skip_list_.sync(); !ok) return ok;
   auto batch = store_->begin();
   if (!batch) return std::unexpected(std::move(batch.error()));
   if (Status ok = batch->set_checkpoint(run_id_, to_json(done_)); !ok) return ok;
@@ -364,7 +420,8 @@ Status CorpusRun::run(const std::stop_token& stop) {
       result_.finished = true;
       break;
     }
-    if (Clock::now() - saved_ >= kBetweenCheckpoints)
+    // What the model refused cannot be seen in the input, so a run that goes on must be told.
+    if (std::exchange(refused_by_model_, false) || Clock::now() - saved_ >= kBetweenCheckpoints)
       if (failed = save(false); !failed) break;
     if (events_.on_progress) {
       const std::uint64_t bytes = reader_->size().value_or(0);

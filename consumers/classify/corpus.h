@@ -42,8 +42,9 @@ struct CorpusOptions {
   std::size_t batch_size = 8;          ///< prompts that the model gets at once
   std::uint64_t shard = 1;             ///< of the lines 1, 2, ... this process takes every
   std::uint64_t shards = 1;            ///< `shards`-th, beginning with number `shard`
+  std::string skipped = {};            ///< a file that lists every skipped line; "": none
   bool resume = false;                 ///< go on with an unfinished run of the same output
-  bool replace = false;                ///< an output that exists is written anew
+  bool replace = false;                ///< files that exist are written anew
 };
 
 struct SkippedLine {
@@ -59,7 +60,7 @@ struct CorpusStats {
   std::uint64_t total = 0;                      ///< lines seen, of this shard
   std::uint64_t skipped = 0;                    ///< of these, without a class
   std::map<std::string, std::uint64_t> counts;  ///< lines per class
-  std::vector<SkippedLine> skipped_lines;       ///< the first kListed
+  std::vector<SkippedLine> skipped_lines;       ///< the first kListed, in order
   double seconds = 0;                           ///< of all sessions of the run
 
   std::uint64_t classified() const { return total - skipped; }
@@ -74,8 +75,11 @@ struct CorpusResult {
 };
 
 struct CorpusEvents {
+  /// The work begins: an error from here on leaves a run that can go on.
+  std::function<void()> on_begin = {};
   /// After each batch: the share of the input that is done, and prompts of this session.
   std::function<void(double fraction, std::uint64_t prompts)> on_progress = {};
+  /// Lines that this session skips, in order, when the batch that they were read with is written.
   std::function<void(const SkippedLine&)> on_skip = {};
 };
 

@@ -1,5 +1,6 @@
 #include "consumers/classify/corpus_state.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "model/formats/json.h"
@@ -30,6 +31,17 @@ std::string_view to_string(Method method) noexcept {
   return method == Method::token ? "token" : "labels";
 }
 
+std::string full_path(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (path.empty() || path == "-") return path;
+  std::error_code error;
+  // weakly_canonical() alone leaves a relative path relative where nothing of it exists.
+  const fs::path absolute = fs::absolute(path, error);
+  if (error) return path;
+  const fs::path out = fs::weakly_canonical(absolute, error);
+  return error ? absolute.string() : out.string();
+}
+
 std::string run_config(const CorpusOptions& options, const std::string& prompt_template,
                        std::uint64_t input_bytes) {
   OutJson out = {{"input", options.input},
@@ -42,6 +54,7 @@ std::string run_config(const CorpusOptions& options, const std::string& prompt_t
                  {"labels", options.labels.labels},
                  {"shard", options.shard},
                  {"shards", options.shards}};
+  if (!options.skipped.empty()) out["skipped"] = options.skipped;
   if (options.method == Method::labels) {
     out["label_prefix"] = options.labels.prefix;
     out["temperature"] = options.labels.temperature;
@@ -52,7 +65,7 @@ std::string run_config(const CorpusOptions& options, const std::string& prompt_t
   return dump(out);
 }
 
-Status same_config(std::string_view before, std::string_view now) {
+Status same_config(std::string_view before, std::string_view now, const char* flag) {
   if (before == now) return {};
   const auto a = nlohmann::json::parse(before, nullptr, false);
   const auto b = nlohmann::json::parse(now, nullptr, false);
@@ -67,7 +80,7 @@ Status same_config(std::string_view before, std::string_view now) {
       if (show(a, key) != show(b, key))
         return fail(ErrorCode::invalid_argument, "the unfinished run has " + key + " " +
                                                      show(a, key) + ", now it is " + show(b, key) +
-                                                     "; use the same or begin anew with --replace");
+                                                     "; use the same or begin anew with " + flag);
   return {};
 }
 
@@ -75,6 +88,7 @@ std::string to_json(const Checkpoint& checkpoint) {
   return dump({{"input_offset", checkpoint.input.offset},
                {"input_line", checkpoint.input.number},
                {"output_bytes", checkpoint.output_bytes},
+               {"skipped_bytes", checkpoint.skipped_bytes},
                {"total", checkpoint.stats.total},
                {"skipped", checkpoint.stats.skipped},
                {"counts", checkpoint.stats.counts},
@@ -96,6 +110,7 @@ Result<Checkpoint> parse_checkpoint(std::string_view text) {
   };
   out.input = {number(*json, "input_offset"), number(*json, "input_line")};
   out.output_bytes = number(*json, "output_bytes");
+  if (json->find("skipped_bytes") != nullptr) out.skipped_bytes = number(*json, "skipped_bytes");
   out.stats.total = number(*json, "total");
   out.stats.skipped = number(*json, "skipped");
   const model::Json* counts = json->find("counts");

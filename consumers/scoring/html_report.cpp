@@ -1,14 +1,10 @@
 #include "consumers/scoring/html_report.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
+
+#include "platform/system.h"
 
 namespace inference::scoring {
 namespace {
@@ -246,24 +242,7 @@ std::string to_html(const RunComparison& comparison) {
 }
 
 Status write_whole(const std::string& path, std::string_view text) {
-  std::string name = path + ".XXXXXX";
-  const int file = ::mkostemp(name.data(), O_CLOEXEC);
-  const auto refuse = [&](const char* what) {
-    return fail(ErrorCode::io_error, std::string(what) + ": " + std::strerror(errno), path);
-  };
-  if (file < 0) return refuse("cannot write there");
-  Status out;
-  for (std::size_t done = 0; done < text.size() && out;) {
-    const ssize_t size = ::write(file, text.data() + done, text.size() - done);
-    if (size < 0 && errno != EINTR) out = refuse("cannot write");
-    if (size > 0) done += static_cast<std::size_t>(size);
-  }
-  constexpr mode_t kMode = 0644;
-  if (out && (::fchmod(file, kMode) != 0 || ::fsync(file) != 0)) out = refuse("cannot write");
-  if (::close(file) != 0 && out) out = refuse("cannot write");
-  if (out && ::rename(name.c_str(), path.c_str()) != 0) out = refuse("cannot write there");
-  if (!out) ::unlink(name.c_str());
-  return out;
+  return platform::write_file_atomically(path, text.data(), text.size());
 }
 
 }  // namespace inference::scoring

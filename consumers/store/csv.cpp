@@ -1,13 +1,6 @@
 #include "consumers/store/csv.h"
 
 namespace inference::store {
-namespace {
-
-std::unexpected<Error> broken(std::uint64_t record, const std::string& what) {
-  return fail(ErrorCode::corrupt_data, "csv: record " + std::to_string(record) + ": " + what);
-}
-
-}  // namespace
 
 std::string csv_record(const std::vector<std::string>& fields) {
   std::string out;
@@ -31,6 +24,19 @@ std::string csv_record(const std::vector<std::string>& fields) {
   return out + "\r\n";
 }
 
+std::string CsvReader::place() const {
+  return "line " + std::to_string(begins_) + " (record " + std::to_string(record_) + ")";
+}
+
+std::unexpected<Error> CsvReader::broken(const std::string& what) const {
+  return fail(ErrorCode::corrupt_data, place() + ": " + what);
+}
+
+/// Goes on behind the character that peek() gave.
+void CsvReader::take() {
+  line_ += piece_[at_++] == '\n' ? 1 : 0;
+}
+
 Result<std::optional<char>> CsvReader::peek() {
   while (at_ == piece_.size() && !ended_) {
     auto piece = source_();
@@ -48,8 +54,8 @@ Status CsvReader::read_quoted(std::string& field) {
   while (true) {
     const auto c = peek();
     if (!c) return std::unexpected(c.error());
-    if (!*c) return broken(record_, "a quoted field does not end");
-    ++at_;
+    if (!*c) return broken("a quoted field does not end");
+    take();
     if (**c != '"') {
       field += **c;
       continue;
@@ -57,7 +63,7 @@ Status CsvReader::read_quoted(std::string& field) {
     const auto after = peek();
     if (!after) return std::unexpected(after.error());
     if (!*after || **after != '"') return {};
-    ++at_;
+    take();
     field += '"';
   }
 }
@@ -67,13 +73,14 @@ Result<std::optional<std::vector<std::string>>> CsvReader::next() {
   if (!first) return std::unexpected(first.error());
   if (!*first) return std::nullopt;
   ++record_;
+  begins_ = line_;
   std::vector<std::string> fields(1);
   bool quoted = false;  // the field has ended with a quote
   while (true) {
     const auto c = peek();
     if (!c) return std::unexpected(c.error());
     if (!*c) return fields;
-    ++at_;
+    take();
     switch (**c) {
       case ',':
         fields.emplace_back();
@@ -84,19 +91,19 @@ Result<std::optional<std::vector<std::string>>> CsvReader::next() {
       case '\r': {
         const auto feed = peek();
         if (!feed) return std::unexpected(feed.error());
-        if (!*feed || **feed != '\n') return broken(record_, "a carriage return stands alone");
-        ++at_;
+        if (!*feed || **feed != '\n') return broken("a carriage return stands alone");
+        take();
         return fields;
       }
       case '"':
         if (quoted || !fields.back().empty())
-          return broken(record_, "a quote stands inside a field without quotes");
+          return broken("a quote stands inside a field without quotes");
         if (Status ok = read_quoted(fields.back()); !ok)
           return std::unexpected(std::move(ok.error()));
         quoted = true;
         break;
       default:
-        if (quoted) return broken(record_, "text stands behind a closing quote");
+        if (quoted) return broken("text stands behind a closing quote");
         fields.back() += **c;
     }
   }

@@ -19,13 +19,16 @@ std::string csv_record(const std::vector<std::string>& fields);
 class CsvReader {
  public:
   explicit CsvReader(TextSource source) : source_(std::move(source)) {}
-  /// The next record; empty at the end. corrupt_data with the record's number for a quote in a
+  /// The next record; empty at the end. corrupt_data with the place for a quote in a
   /// wrong place.
   Result<std::optional<std::vector<std::string>>> next();
-  std::uint64_t record() const { return record_; }  ///< number of the last one, from 1
+  /// Where the last record began: "line 3 (record 2)".
+  std::string place() const;
 
  private:
   Result<std::optional<char>> peek();
+  void take();
+  std::unexpected<Error> broken(const std::string& what) const;
   Status read_quoted(std::string& field);
 
   TextSource source_;
@@ -33,6 +36,8 @@ class CsvReader {
   std::size_t at_ = 0;
   bool ended_ = false;
   std::uint64_t record_ = 0;
+  std::uint64_t line_ = 1;    ///< that is being read
+  std::uint64_t begins_ = 1;  ///< at which the last record began
 };
 
 }  // namespace inference::store

@@ -108,4 +108,17 @@ Status check_field(const Table& table, const Column& column, double value);
 
 std::int64_t now_milliseconds();
 
+// What export and import share.
+
+/// Reaches into a store for whole tables.
+struct Transfer {
+  static Store::State& state(const Store& store);
+};
+
+/// The columns' names, as a CSV file begins.
+std::vector<std::string> header(const Table& table);
+/// "run, item": what names a row.
+std::string key_list(const Table& table);
+std::unexpected<Error> unknown_table(std::string_view name);
+
 }  // namespace inference::store

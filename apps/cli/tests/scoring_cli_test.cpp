@@ -245,6 +245,33 @@ TEST_F(ScoringCli, probes_and_compares_two_runs) {
   expect_one_error_line(run({"compare", "1", "--store", file("p.sqlite")}), "two runs");
 }
 
+TEST_F(ScoringCli, a_killed_comparison_leaves_the_report_whole_and_the_store_as_it_was) {
+  ASSERT_EQ(run(probe("p.sqlite")).status, 0);
+  ASSERT_EQ(run(probe("p.sqlite", {"--max-tokens", "3"})).status, 0);
+  const std::vector<std::string> compare = {"compare",        "1",      "2",        "--store",
+                                            file("p.sqlite"), "--json", "--report", file("c.html")};
+  const Outcome whole = run(compare);
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  const std::string report = contents(file("c.html"));
+  std::mt19937 random(3);
+  for (int kill = 0; kill < 20; ++kill) {
+    if (kill % 2 == 0) fs::remove(file("c.html"));
+    const pid_t child = start(compare);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 40000));
+    ::kill(child, SIGKILL);
+    wait(child);
+    const std::string now = contents(file("c.html"));
+    EXPECT_TRUE(now == report || (now.empty() && !fs::exists(file("c.html"))));
+  }
+  const Outcome last = run(compare);
+  EXPECT_EQ(last.out, whole.out);
+  EXPECT_EQ(contents(file("c.html")), report);
+  // A kill between naming the finished file and renaming it leaves a whole one beside it.
+  for (const auto& entry : fs::directory_iterator(folder_))
+    if (entry.path().filename().string().starts_with("c.html."))
+      EXPECT_EQ(contents(entry.path()), report);
+}
+
 TEST_F(ScoringCli, makes_responses_and_measures_likelihoods) {
   std::string lines =
       R"({"id": "c", "prompt": "The sky is", "choices": ["blue", "green"], "correct_answer": "blue"})"

@@ -106,7 +106,8 @@ TEST_P(ScoringModels, measures_likelihoods_as_lm_eval_does) {
   const Json goldens = Json::parse(contents(std::string(SCORING_DATA) + "/" + GetParam().goldens));
   const Json json =
       run("score " SCORING_DATA "/likelihood_task.jsonl --suites likelihood --model '" + model_ +
-          "' --context " + std::to_string(goldens["context"].get<int>()));
+          "' --context " + std::to_string(goldens["context"].get<int>()) + " --prefix-token '" +
+          goldens["prefix_token"].get<std::string>() + "'");
   constexpr double kClose = 1e-3;
   const Json& results = goldens["results"];
   for (const char* metric : {"acc", "acc_norm", "acc_bytes"})
@@ -122,16 +123,13 @@ TEST_P(ScoringModels, measures_likelihoods_as_lm_eval_does) {
     ADD_FAILURE() << "no " << metric;
   };
   near("cloze_perplexity", results["cloze"]["perplexity"]);
-  if (results.contains("text"))  // a model that marks the beginning of a text
-    for (const char* metric : {"word_perplexity", "byte_perplexity", "bits_per_byte"})
-      near(metric, results["text"][metric]);
+  for (const char* metric : {"word_perplexity", "byte_perplexity", "bits_per_byte"})
+    near(metric, results["text"][metric]);
   for (const Json& item : json["results"]) {
     const Json& scores = item["scores"]["likelihood"];
     const Json& expected = goldens["logprobs"][item["id"].get<std::string>()];
     if (scores.contains("text_logprob")) {
-      if (results.contains("text")) {
-        EXPECT_NEAR(scores["text_logprob"], expected[0].get<double>(), kClose) << item["id"];
-      }
+      EXPECT_NEAR(scores["text_logprob"], expected[0].get<double>(), kClose) << item["id"];
     } else if (scores.contains("cloze_logprob")) {
       EXPECT_NEAR(scores["cloze_logprob"], expected[0].get<double>(), kClose) << item["id"];
     } else {

@@ -1,4 +1,4 @@
-#include "consumers/classify/calibrate.h"
+#include "consumers/classify/calibrate_run.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -97,17 +97,18 @@ TEST_F(Calibrate, compares_two_models_and_fits_their_temperatures) {
   EXPECT_EQ(set->items.size(), 201U);
   EXPECT_EQ(set->skipped.size(), 2U);
   testkit::AnsweringModel model({});
-  const auto a = score_set(model, "A", *set);
-  ASSERT_TRUE(a) << a.error().to_string();
-  ModelScores b = *a;
+  ModelScores a{.model = "A"};
+  const Status scored = score_set(model, *set, a);
+  ASSERT_TRUE(scored) << scored.error().to_string();
+  ModelScores b = a;
   b.model = "B";
   // B is A with two labels of each item swapped in every fourth item.
   for (std::size_t i = 0; i < b.scores.size(); i += 4) std::swap(b.scores[i][0], b.scores[i][1]);
-  const CalibrationReport report = compare_models(*set, *a, b);
+  const CalibrationReport report = compare_models(*set, a, b);
   EXPECT_EQ(report.with_truth, 200U);
   std::uint64_t different = 0;
   for (std::size_t i = 0; i < b.scores.size(); i += 4) {
-    const auto best = std::ranges::max_element(a->scores[i]) - a->scores[i].begin();
+    const auto best = std::ranges::max_element(a.scores[i]) - a.scores[i].begin();
     different += best < 2 ? 1 : 0;
   }
   EXPECT_GT(different, 0U);
@@ -128,7 +129,11 @@ TEST_F(Calibrate, compares_two_models_and_fits_their_temperatures) {
   EXPECT_NE(to_html(report).find("<svg"), std::string::npos);
 
   auto store = store::Store::open(":memory:");
-  ASSERT_TRUE(save_calibrations(*store, *set, report));
+  {
+    auto batch = store->begin();
+    ASSERT_TRUE(put_calibrations(*batch, *set, report));
+    ASSERT_TRUE(batch->commit());
+  }
   const auto kept = store->calibration("A", calibration_name(set->options.labels, false));
   ASSERT_TRUE(kept && *kept);
   EXPECT_EQ((**kept).temperature, report.a.temperature);
@@ -141,13 +146,81 @@ TEST_F(Calibrate, without_truth_gives_agreement_alone) {
   options.correct_prior = true;
   const auto set = read_calibration_set(options);
   testkit::AnsweringModel model({});
-  const auto a = score_set(model, "A", *set);
-  const CalibrationReport report = compare_models(*set, *a, *a);
+  ModelScores a{.model = "A"};
+  ASSERT_TRUE(score_set(model, *set, a));
+  const CalibrationReport report = compare_models(*set, a, a);
   EXPECT_EQ(report.agreement, 1);
   EXPECT_FALSE(report.a.accuracy);
   EXPECT_NE(to_text(report).find("no line says what is right"), std::string::npos);
   std::ofstream(path_) << "broken\n";
   EXPECT_FALSE(read_calibration_set(options));
+}
+
+TEST_F(Calibrate, goes_on_after_stops_and_gives_the_same_report) {
+  std::ofstream out(path_);
+  for (int i = 0; i < 100; ++i)
+    out << "{\"prompt\":\"text " << i << "\",\"domain\":\"" << (i % 2 == 0 ? "casual" : "ethical")
+        << "\"}\n";
+  out.close();
+  CalibrateOptions options;
+  options.input = path_.string();
+  options.correct_prior = true;
+  const auto set = read_calibration_set(options);
+  testkit::AnsweringModel model({});
+  auto store = store::Store::open(":memory:");
+  const CalibrationPlan plan{.models = {"A", "B"}};
+  auto whole = CalibrationRun::begin(*store, *set, plan);
+  ASSERT_TRUE(whole) << whole.error().to_string();
+  for (const std::size_t which : {0U, 1U}) ASSERT_TRUE(whole->score(which, model, {}));
+  auto expected = whole->finish();
+  ASSERT_TRUE(expected) << expected.error().to_string();
+  std::size_t answers = 0;
+  for (int session = 0;; ++session) {
+    ASSERT_LT(session, 30);
+    auto run = CalibrationRun::begin(*store, *set, plan);
+    ASSERT_TRUE(run) << run.error().to_string();
+    EXPECT_EQ(run->done(0) + run->done(1), answers);  // nothing is lost
+    std::stop_source stop;
+    int batches = 0;
+    for (const std::size_t which : {0U, 1U})
+      ASSERT_TRUE(run->score(which, model, stop.get_token(), [&] {
+        if (++batches == 2) stop.request_stop();
+      }));
+    EXPECT_LE(batches, 2);
+    answers = run->done(0) + run->done(1);
+    if (answers < 200) continue;
+    EXPECT_GT(session, 10);
+    auto report = run->finish();
+    ASSERT_TRUE(report);
+    for (auto* each : {&*report, &*expected}) each->a.seconds = each->b.seconds = 0;
+    EXPECT_EQ(to_json(*report), to_json(*expected));
+    break;
+  }
+  EXPECT_EQ(store->runs("calibrate")->size(), 2U);
+}
+
+TEST_F(Calibrate, does_not_go_on_with_other_options_or_data) {
+  std::ofstream(path_) << "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n";
+  CalibrateOptions options;
+  options.input = path_.string();
+  auto store = store::Store::open(":memory:");
+  CalibrationPlan plan{.models = {"A", "B"}};
+  const auto begin = [&] {
+    const auto set = read_calibration_set(options);
+    const auto run = CalibrationRun::begin(*store, *set, plan);
+    return run ? std::string() : run.error().message;
+  };
+  EXPECT_EQ(begin(), "");
+  options.correct_prior = true;
+  const std::string prior = begin();
+  EXPECT_NE(prior.find("correct_prior"), std::string::npos) << prior;
+  EXPECT_NE(prior.find("--restart"), std::string::npos) << prior;
+  options.correct_prior = false;
+  std::ofstream(path_) << "{\"prompt\":\"a\"}\n{\"prompt\":\"c\"}\n";
+  EXPECT_NE(begin().find("data"), std::string::npos);
+  plan.restart = true;
+  EXPECT_EQ(begin(), "");
+  EXPECT_EQ(store->runs("calibrate")->size(), 1U);
 }
 
 }  // namespace

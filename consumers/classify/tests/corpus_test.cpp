@@ -243,6 +243,105 @@ TEST_F(Corpus, keeps_whole_lines_that_were_written_after_the_last_checkpoint) {
   EXPECT_EQ(result->stats.skipped, whole->stats.skipped);
 }
 
+TEST_F(Corpus, finds_the_run_of_a_relative_path_again) {
+  file("in", many(40));
+  ASSERT_TRUE(run(options("in", "whole")));
+  CorpusOptions o = options("in");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_);
+  o.input = "in";
+  o.output = "out";  // does not exist when the run begins
+  std::stop_source stop;
+  const auto first = run(o, stop.get_token(),
+                         {.on_progress = [&](double, std::uint64_t) { stop.request_stop(); }});
+  o.resume = true;
+  const auto rest = run(o);
+  fs::current_path(before);
+  ASSERT_TRUE(first && !first->finished);
+  ASSERT_TRUE(rest) << rest.error().to_string();
+  EXPECT_EQ(contents(path("out")), contents(path("whole")));
+}
+
+TEST_F(Corpus, lists_skipped_lines_whatever_stopped_it) {
+  testkit::Answers answers;
+  answers.context_length = 300;
+  AnsweringModel model(answers);
+  // Skipped before the model sees them, and by the model, in one batch.
+  file("in", many(60) + "{\"prompt\":\"" + std::string(400, 'x') + "\"}\nbroken\n" + many(60));
+  CorpusOptions o = options("in", "whole");
+  o.skipped = path("whole.skipped");
+  const auto run_with = [&](const std::stop_token& stop = {}, const CorpusEvents& events = {}) {
+    return classify_corpus(model, &*store_, o, stop, events);
+  };
+  const auto whole = run_with();
+  ASSERT_TRUE(whole) << whole.error().to_string();
+  const std::string expected = contents(o.skipped);
+  const auto listed = lines_of(expected);
+  EXPECT_EQ(listed.size(), whole->stats.skipped);
+  EXPECT_NE(expected.find("the context 300"), std::string::npos);
+  EXPECT_TRUE(listed.front().starts_with("{\"line\":4,\"reason\":")) << listed.front();
+  o.output = path("out");
+  o.skipped = path("skipped");
+  o.resume = true;
+  for (int session = 0;; ++session) {
+    ASSERT_LT(session, 100);
+    std::stop_source stop;
+    const auto result = run_with(
+        stop.get_token(), {.on_progress = [&](double, std::uint64_t) { stop.request_stop(); }});
+    ASSERT_TRUE(result) << result.error().to_string();
+    ASSERT_TRUE(expected.starts_with(contents(o.skipped)));
+    if (result->finished) break;
+    // What a kill leaves behind the last checkpoint.
+    std::ofstream(o.skipped, std::ios::binary | std::ios::app) << "{\"line\":999,\"rea";
+  }
+  EXPECT_EQ(contents(o.skipped), expected);
+  EXPECT_EQ(contents(o.output), contents(path("whole")));
+}
+
+TEST_F(Corpus, the_list_of_skipped_lines_follows_output_that_no_checkpoint_tells_of) {
+  file("in", many(200));
+  CorpusOptions o = options("in", "whole");
+  o.skipped = path("whole.skipped");
+  ASSERT_TRUE(run(o));
+  const std::string text = contents(o.output);
+  const std::string expected = contents(o.skipped);
+  o.output = path("out");
+  o.skipped = path("skipped");
+  std::stop_source stop;
+  stop.request_stop();
+  ASSERT_FALSE(run(o, stop.get_token())->finished);
+  std::ofstream(o.output, std::ios::binary) << text.substr(0, text.size() / 2);
+  o.resume = true;
+  const auto result = run(o);
+  ASSERT_TRUE(result) << result.error().to_string();
+  EXPECT_GT(result->resumed_lines, 90U);
+  EXPECT_EQ(contents(o.skipped), expected);
+  EXPECT_EQ(contents(o.output), text);
+}
+
+TEST_F(Corpus, overwrites_no_list_of_skipped_lines_unasked) {
+  file("in", many(20));
+  file("precious", "mine\n");
+  CorpusOptions o = options("in");
+  o.skipped = path("precious");
+  const auto refused = run(o);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().to_string().find("precious"), std::string::npos);
+  EXPECT_EQ(contents(o.skipped), "mine\n");
+  EXPECT_FALSE(fs::exists(o.output));
+  for (const char* same : {"in", "out.jsonl"}) {
+    o.skipped = path(same);
+    EXPECT_NE(run(o).error().message.find("for the skipped lines"), std::string::npos) << same;
+  }
+  o.skipped = path("no/such/folder");
+  ASSERT_FALSE(run(o));
+  EXPECT_FALSE(fs::exists(o.output));
+  o.skipped = path("precious");
+  o.replace = true;
+  EXPECT_TRUE(run(o));
+  EXPECT_EQ(lines_of(contents(o.skipped)).size(), 2U);
+}
+
 TEST_F(Corpus, refuses_to_go_on_with_something_else) {
   file("in", many(50));
   CorpusOptions o = options("in");

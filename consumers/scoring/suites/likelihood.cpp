@@ -41,7 +41,8 @@ std::size_t best(const std::vector<double>& values) {
 
 class LikelihoodSuite final : public Suite {
  public:
-  LikelihoodSuite(LikelihoodModel& model, TokenCodec& codec) : model_(model), codec_(codec) {}
+  LikelihoodSuite(LikelihoodModel& model, TokenCodec& codec, std::optional<TokenId> prefix)
+      : model_(model), codec_(codec), prefix_(prefix) {}
   std::string_view name() const override { return "likelihood"; }
   bool asks_model() const override { return true; }
   bool applies(const Item& item) const override {
@@ -142,8 +143,13 @@ class LikelihoodSuite final : public Suite {
     auto ids = codec_.encode_text(text, {.add_special = false, .parse_special = false});
     if (!ids) return std::unexpected(ids.error());
     std::vector<TokenId> all;
-    // A model without a mark for the beginning cannot say how probable the first token is.
-    if (!marks->empty()) all.push_back(marks->front());
+    // Without a token in front a model cannot say how probable the first one is. lm-eval puts the
+    // beginning's mark there even where the tokenizer does not add it, but the contract does not
+    // tell which one that is; so the caller names it, or the first token is left out.
+    if (!marks->empty())
+      all.push_back(marks->front());
+    else if (prefix_)
+      all.push_back(*prefix_);
     all.insert(all.end(), ids->begin(), ids->end());
     if (all.size() < 2)
       return fail(ErrorCode::invalid_argument, "the text has too few tokens to score",
@@ -183,7 +189,19 @@ class LikelihoodSuite final : public Suite {
 
   LikelihoodModel& model_;
   TokenCodec& codec_;
+  std::optional<TokenId> prefix_;
 };
+
+Result<std::optional<TokenId>> token_named(const TokenCodec& codec, const std::string& spelling) {
+  if (spelling.empty()) return std::nullopt;
+  const auto ids = codec.encode_text(spelling, {.add_special = false, .parse_special = true});
+  if (!ids) return std::unexpected(ids.error());
+  if (ids->size() == 1) return ids->front();
+  return fail(ErrorCode::invalid_argument,
+              "\"" + spelling + "\" is " + std::to_string(ids->size()) +
+                  " tokens of this model, expected the spelling of one such as <|im_start|>",
+              "prefix_token");
+}
 
 }  // namespace
 
@@ -192,7 +210,9 @@ Result<std::unique_ptr<Suite>> likelihood_suite(const SuiteParts& parts) {
   auto* codec = capability<TokenCodec>(parts.subject);
   if (model == nullptr || codec == nullptr)
     return fail(ErrorCode::unsupported, "the backend does not give likelihoods", "likelihood");
-  return std::make_unique<LikelihoodSuite>(*model, *codec);
+  const auto prefix = token_named(*codec, parts.prefix_token);
+  if (!prefix) return std::unexpected(prefix.error());
+  return std::make_unique<LikelihoodSuite>(*model, *codec, *prefix);
 }
 
 }  // namespace inference::scoring

@@ -20,6 +20,8 @@ struct SuiteParts {
   TextModel* subject = nullptr;     ///< whose likelihoods are measured
   Sandbox sandbox = {};             ///< for exact's check "code"
   std::string content_probes = {};  ///< a file; empty: the built-in ones
+  /// Spelling of the token in front of a text where the subject puts none there; empty: none.
+  std::string prefix_token = {};
 };
 
 std::unique_ptr<Suite> heuristic_suite(const SuiteParts& parts);
@@ -27,7 +29,8 @@ std::unique_ptr<Suite> semantic_suite(const SuiteParts& parts);
 Result<std::unique_ptr<Suite>> content_suite(const SuiteParts& parts);
 std::unique_ptr<Suite> standard_suite(const SuiteParts& parts);
 std::unique_ptr<Suite> exact_suite(const SuiteParts& parts);
-/// unsupported when the subject gives no likelihoods.
+/// unsupported when the subject gives no likelihoods, invalid_argument for a prefix_token that is
+/// not one token.
 Result<std::unique_ptr<Suite>> likelihood_suite(const SuiteParts& parts);
 
 /// "heuristic", "semantic", "content", "standard", "exact", "likelihood".

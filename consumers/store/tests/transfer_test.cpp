@@ -53,7 +53,7 @@ TextSource whole(const std::string& text) {
 
 std::string jsonl_of(const Store& store, std::optional<std::int64_t> run = {}) {
   std::string out;
-  const Status ok = export_jsonl(
+  const auto ok = export_jsonl(
       store,
       [&](std::string_view text) -> Status {
         out += text;
@@ -66,7 +66,7 @@ std::string jsonl_of(const Store& store, std::optional<std::int64_t> run = {}) {
 
 std::string csv_of(const Store& store, const std::string& table) {
   std::string out;
-  const Status ok = export_csv(store, table, [&](std::string_view text) -> Status {
+  const auto ok = export_csv(store, table, [&](std::string_view text) -> Status {
     out += text;
     return {};
   });
@@ -137,6 +137,49 @@ TEST(Transfer, takes_all_rows_or_none) {
   EXPECT_FALSE(import_csv(*store, "calibrations", whole("a,b\r\n")));
   EXPECT_EQ(import_csv(*store, "none", whole(header)).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(store->calibrations()->size(), 1U);
+}
+
+TEST(Transfer, renumbers_runs_that_join_others) {
+  const Store from = filled();
+  auto to = Store::open(":memory:");
+  ASSERT_TRUE(to->create_run({.kind = "score", .name = "its own"}));
+  EXPECT_FALSE(import_jsonl(*to, whole(jsonl_of(from, 1))));
+  ASSERT_TRUE(import_jsonl(*to, whole(jsonl_of(from)), {.renumber = true}));
+  const auto runs = *to->runs();
+  ASSERT_EQ(runs.size(), 3U);
+  EXPECT_EQ(runs[1].name, (*from.runs())[0].name);
+  EXPECT_EQ(runs[2].id, 3);
+  Response expected = **from.response(1, INT64_MAX);
+  expected.run = 2;
+  EXPECT_EQ(**to->response(2, INT64_MAX), expected);
+  EXPECT_EQ(to->metrics(2)->size(), 1U);
+  EXPECT_TRUE(to->metrics(1)->empty());
+  // A line whose run did not come with it belongs to nobody.
+  const auto stray = import_jsonl(
+      *to,
+      whole(R"({"table":"labels","run":1,"item":1,"label":"a","probability":null,"detail":"{}"})"),
+      {.renumber = true});
+  ASSERT_FALSE(stray);
+  EXPECT_NE(stray.error().message.find("line 1: run 1 is not"), std::string::npos);
+}
+
+TEST(Transfer, says_at_which_line_a_csv_file_is_damaged) {
+  auto store = Store::open(":memory:");
+  const std::string text = "model,name,temperature,detail,created\r\n\"a\n\n\",b,1,{},1\r\n";
+  const auto number = import_csv(*store, "calibrations", whole(text + "c,d,x,{},1\r\n"));
+  ASSERT_FALSE(number);
+  EXPECT_NE(number.error().message.find("line 5 (record 3)"), std::string::npos)
+      << number.error().message;
+  const auto quote = import_csv(*store, "calibrations", whole(text + "\"c\n"));
+  ASSERT_FALSE(quote);
+  EXPECT_NE(quote.error().message.find("line 5 (record 3)"), std::string::npos);
+  EXPECT_TRUE(store->calibrations()->empty());
+}
+
+TEST(Transfer, counts_what_belongs_to_a_run) {
+  const auto counts = row_counts(filled(), 1);
+  ASSERT_TRUE(counts);
+  EXPECT_EQ(*counts, (RowCounts{{"responses", 1}, {"scores", 8}, {"metrics", 1}, {"labels", 1}}));
 }
 
 TEST(Transfer, reads_a_file_in_pieces) {

@@ -41,7 +41,12 @@ class Engine(TemplateLM):
 
     @property
     def prefix_token_id(self):
-        return (encode("", True) or [0])[0]  # the texts are left out for a model that has none
+        """As lm_eval/models/huggingface.py has it: the beginning's token, whether or not the tokenizer puts it in front
+        of a text by itself; without one the end's."""
+        metadata = json.loads(subprocess.run([PROGRAM, "inspect", MODEL, "--json"], text=True, capture_output=True,
+                                             check=True).stdout)["metadata"]
+        bos = metadata.get("tokenizer.ggml.bos_token_id")
+        return bos if bos is not None else metadata["tokenizer.ggml.eos_token_id"]
 
     def tok_encode(self, string, add_special_tokens=None, **kwargs):
         return encode(string, add_special_tokens is not False)
@@ -108,15 +113,15 @@ def main():
                               metric("byte_perplexity", "weighted_perplexity", False),
                               metric("bits_per_byte", "bits_per_byte", False)]),
         ]
-        # Without a token for the beginning the harness scores the first token after the end token; we do not.
-        if not encode("", True):
-            tasks.pop()
         results = simple_evaluate(model=Engine(), tasks=tasks, bootstrap_iters=0, log_samples=True)
     values = {name: {k.split(",")[0]: v for k, v in r.items() if isinstance(v, (int, float)) and "stderr" not in k}
               for name, r in results["results"].items()}
     samples = {s["doc"]["id"]: [float(r[0]) if isinstance(r, (list, tuple)) else float(r) for r in s["filtered_resps"]]
                for rows in results["samples"].values() for s in rows}
-    print(json.dumps({"model": os.path.basename(MODEL), "context": CONTEXT, "lm_eval": "0.4.13", "results": values,
+    prefix = Engine().prefix_token_id
+    spelling = program("tokenize", MODEL, "--decode", lines=[{"ids": [prefix]}])[0]["text"]
+    print(json.dumps({"model": os.path.basename(MODEL), "context": CONTEXT, "lm_eval": "0.4.13",
+                      "prefix_token": spelling, "results": values,
                       "logprobs": samples}, indent=1))
 
 
