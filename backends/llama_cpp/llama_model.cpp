@@ -26,6 +26,30 @@ Error at(const char* what, std::size_t index, Error error) {
   return error;
 }
 
+struct Group {
+  std::size_t begin;
+  std::size_t end;
+};
+
+/// Neighbours with one context, to be asked one after the other: the server's slot that has read
+/// the context keeps it. Another slot would have to read it again, which pays where what follows is
+/// longer than the context.
+std::vector<Group> group_by_context(std::span<const LikelihoodRequest> requests) {
+  std::vector<Group> out;
+  std::size_t served = 0;  // tokens behind the last group's context
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const LikelihoodRequest& request = requests[i];
+    if (out.empty() || served >= request.context.size() ||
+        request.context != requests[i - 1].context) {
+      out.push_back({i, i});
+      served = 0;
+    }
+    out.back().end = i + 1;
+    served += request.continuation.size();
+  }
+  return out;
+}
+
 }  // namespace
 
 LlamaModel::LlamaModel(std::shared_ptr<ServerState> state, ModelInfo known)
@@ -228,8 +252,10 @@ Result<Likelihood> LlamaModel::likelihood(const LikelihoodRequest& request,
   out.greedy = true;
   std::vector<TokenId> ids = request.context;
   for (const TokenId wanted : request.continuation) {
-    const auto next = next_token(ids, 1, wanted, metrics, stop);
+    GenerateMetrics cost;
+    const auto next = next_token(ids, 1, wanted, cost, stop);
     if (!next) return std::unexpected(next.error());
+    if (out.token_logprobs.empty()) metrics.cached_tokens = cost.cached_tokens;
     out.logprob += static_cast<double>(next->logprob);
     out.token_logprobs.push_back(next->logprob);
     out.greedy &= next->best.front().id == wanted;
@@ -242,18 +268,26 @@ Result<std::vector<Likelihood>> LlamaModel::log_likelihood(
     std::span<const LikelihoodRequest> requests, std::stop_token stop) {
   if (state_->closed()) return std::unexpected(state_->closed_error());
   const auto begin = Clock::now();
+  const auto groups = group_by_context(requests);
   std::vector<Likelihood> out(requests.size());
-  std::vector<GenerateMetrics> costs(requests.size());
+  std::vector<GenerateMetrics> costs(groups.size());
   std::vector<std::optional<Error>> errors(requests.size());
-  for_each_parallel(requests.size(), static_cast<std::size_t>(state_->info().slots),
-                    [&](std::size_t i) {
-                      auto result = likelihood(requests[i], costs[i], stop);
-                      if (result) {
+  for_each_parallel(groups.size(), static_cast<std::size_t>(state_->info().slots),
+                    [&](std::size_t g) {
+                      for (std::size_t i = groups[g].begin; i < groups[g].end; ++i) {
+                        GenerateMetrics cost;
+                        auto result = likelihood(requests[i], cost, stop);
+                        if (!result) {
+                          errors[i] = std::move(result.error());
+                          return false;
+                        }
                         out[i] = std::move(*result);
-                      } else {
-                        errors[i] = std::move(result.error());
+                        costs[g].generated_tokens += requests[i].continuation.size();
+                        if (i > groups[g].begin) continue;
+                        costs[g].prompt_tokens = requests[i].context.size();
+                        costs[g].cached_tokens = cost.cached_tokens;
                       }
-                      return !errors[i];
+                      return true;
                     });
   for (std::size_t i = 0; i < errors.size(); ++i)
     if (errors[i]) return std::unexpected(at("request", i, std::move(*errors[i])));
@@ -261,6 +295,7 @@ Result<std::vector<Likelihood>> LlamaModel::log_likelihood(
   for (const GenerateMetrics& cost : costs) {
     total.prompt_tokens += cost.prompt_tokens;
     total.cached_tokens += cost.cached_tokens;
+    total.generated_tokens += cost.generated_tokens;
   }
   total.prefill_duration = total.total_duration = Clock::now() - begin;
   state_->record(total);

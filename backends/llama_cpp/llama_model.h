@@ -53,6 +53,7 @@ class LlamaModel final : public TokenCodec, public LikelihoodModel {
                                 const std::stop_token& stop) const;
   /// A token that is a whole character, for answers whose token does not matter.
   Result<TokenId> plain_token(const std::stop_token& stop) const;
+  /// `metrics` gets what of the context the server had already read.
   Result<Likelihood> likelihood(const LikelihoodRequest& request, GenerateMetrics& metrics,
                                 const std::stop_token& stop) const;
 
