@@ -116,6 +116,7 @@ Result<std::vector<Likelihood>> LlamaModel::log_likelihood(
                         out[i] = std::move(*result);
                         costs[g].generated_tokens += requests[i].continuation.size();
                         if (i > groups[g].begin) continue;
+                        if (i > 0 && requests[i].context == requests[i - 1].context) continue;
                         costs[g].prompt_tokens = requests[i].context.size();
                         costs[g].cached_tokens = cost.cached_tokens;
                       }
