@@ -95,7 +95,13 @@ Result<std::unique_ptr<TextModel>> load(const ModelFlags& flags) {
   }
   ProgressBar bar("loading " + fs::path(*path).filename().string());
   config->on_progress = [&bar](double fraction) { bar.show(fraction); };
-  return load_model(*path, *config);
+  auto model = load_model(*path, *config);
+  // How many answers at once is a verb's wish, which a server's owner has decided already.
+  if (!model && config->parallel_slots > 0 && model.error().where == "parallel_slots") {
+    config->parallel_slots = 0;
+    model = load_model(*path, *config);
+  }
+  return model;
 }
 
 std::string models_folder() {

@@ -126,14 +126,49 @@ double mean(const std::vector<double>& values) {
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
+/// `text` quoted, in a column of so many characters; a longer one ends in "…".
+std::string in_column(const std::string& text, std::size_t width) {
+  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
+  std::string out = OutJson(text).dump(-1, ' ', false, OutJson::error_handler_t::replace);
+  std::size_t characters = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (!begins(out[i])) continue;
+    if (characters == width - 1 && std::ranges::count_if(out, begins) > std::ptrdiff_t(width)) {
+      out = out.substr(0, i) + "…";
+      return out;
+    }
+    ++characters;
+  }
+  return out + std::string(width - characters, ' ');
+}
+
+constexpr std::size_t kPromptWidth = 38;
+
+void print_head(const Options& options) {
+  std::cout << std::left << std::setw(kPromptWidth) << "prompt" << "  tokens    KL mean     KL max"
+            << "  first difference (" << options.a << " | " << options.b << ")\n";
+}
+
 void print_line(const OutJson& line) {
-  std::cout << (line["first_difference"].is_null()
-                    ? "same   "
-                    : "at " + std::to_string(line["first_difference"].get<std::size_t>()) + "   ")
-            << "KL mean " << std::setprecision(3) << line["kl_mean"].get<double>() << " most "
-            << line["kl_max"].get<double>() << "   " << line["prompt"].dump();
-  if (!line["first_difference"].is_null())
-    std::cout << "   a: " << line["a"].dump() << "  b: " << line["b"].dump();
+  std::cout << in_column(line["prompt"].get<std::string>(), kPromptWidth) << std::right
+            << std::setw(8) << line["tokens"].get<std::size_t>() << std::scientific
+            << std::setprecision(2);
+  for (const char* name : {"kl_mean", "kl_max"}) {
+    std::cout << std::setw(11);
+    if (line["kl"].empty())
+      std::cout << "-";
+    else
+      std::cout << line[name].get<double>();
+  }
+  const auto token = [](const OutJson& json) {
+    return json.is_null() ? std::string("ended") : json["text"].dump();
+  };
+  std::cout << "  ";
+  if (line["first_difference"].is_null())
+    std::cout << "none";
+  else
+    std::cout << "token " << line["first_difference"].get<std::size_t>() << ": " << token(line["a"])
+              << " | " << token(line["b"]);
   std::cout << '\n' << std::flush;
 }
 
@@ -157,6 +192,7 @@ int run(const Options& options) {
   auto b = load_side(options, options.b, options.model_b);
   if (!b) return report(b.error());
   const InterruptGuard interrupt;
+  if (!options.json) print_head(options);
   std::size_t same = 0;
   std::size_t tokens = 0;
   std::vector<double> all;
@@ -196,8 +232,9 @@ int run(const Options& options) {
     print_json({{"summary", summary}});
   } else {
     std::cout << same << " of " << prompts.size() << " answers are the same; KL(" << options.a
-              << " || " << options.b << ") mean " << std::setprecision(3) << mean(all) << " most "
-              << summary["kl_max"].get<double>() << " over " << all.size() << " positions\n";
+              << " || " << options.b << ") over " << all.size() << " positions: mean "
+              << std::setprecision(2) << mean(all) << ", at most "
+              << summary["kl_max"].get<double>() << '\n';
   }
   return kDone;
 }

@@ -21,8 +21,8 @@ constexpr int kTies = 4;
 /// An entry of a vocabulary's probabilities is some 100 bytes of JSON, 250 at most.
 constexpr std::size_t kBytesPerEntry = 1024;
 
-Error at(const char* what, std::size_t index, Error error) {
-  error.message = std::string(what) + " " + std::to_string(index) + ": " + error.message;
+Error at_prompt(std::size_t index, Error error) {
+  error.message = "prompt " + std::to_string(index) + ": " + error.message;
   return error;
 }
 
@@ -187,7 +187,7 @@ Result<std::vector<ClassifyResult>> LlamaModel::classify(std::span<const std::st
                       return !errors[i];
                     });
   for (std::size_t i = 0; i < errors.size(); ++i)
-    if (errors[i]) return std::unexpected(at("prompt", i, std::move(*errors[i])));
+    if (errors[i]) return std::unexpected(at_prompt(i, std::move(*errors[i])));
   GenerateMetrics total;
   for (const GenerateMetrics& cost : costs) {
     total.prompt_tokens += cost.prompt_tokens;
@@ -207,64 +207,6 @@ Result<std::vector<TokenId>> LlamaModel::encode_text(std::string_view text,
 Result<std::string> LlamaModel::decode_ids(std::span<const TokenId> ids, bool skip_special) const {
   if (state_->closed()) return std::unexpected(state_->closed_error());
   return text_->decode(ids, skip_special, {});
-}
-
-Result<Likelihood> LlamaModel::likelihood(const LikelihoodRequest& request,
-                                          GenerateMetrics& metrics,
-                                          const std::stop_token& stop) const {
-  if (request.context.empty() || request.continuation.empty())
-    return fail(ErrorCode::invalid_argument,
-                "context and continuation need at least one token each");
-  for (const auto* ids : {&request.context, &request.continuation})
-    for (const TokenId id : *ids)
-      if (id < 0 || id >= info_.vocab_size)
-        return fail(ErrorCode::invalid_argument, "token id " + std::to_string(id) +
-                                                     " is outside the vocabulary of " +
-                                                     std::to_string(info_.vocab_size));
-  auto fits = request.context;
-  fits.insert(fits.end(), request.continuation.begin(), request.continuation.end() - 1);
-  if (auto ok = text_->fit(fits, false, stop); !ok) return std::unexpected(std::move(ok.error()));
-  Likelihood out;
-  out.greedy = true;
-  std::vector<TokenId> ids = request.context;
-  for (const TokenId wanted : request.continuation) {
-    const auto next = next_token(ids, 1, wanted, metrics, stop);
-    if (!next) return std::unexpected(next.error());
-    out.logprob += static_cast<double>(next->logprob);
-    out.token_logprobs.push_back(next->logprob);
-    out.greedy &= next->best.front().id == wanted;
-    ids.push_back(wanted);
-  }
-  return out;
-}
-
-Result<std::vector<Likelihood>> LlamaModel::log_likelihood(
-    std::span<const LikelihoodRequest> requests, std::stop_token stop) {
-  if (state_->closed()) return std::unexpected(state_->closed_error());
-  const auto begin = Clock::now();
-  std::vector<Likelihood> out(requests.size());
-  std::vector<GenerateMetrics> costs(requests.size());
-  std::vector<std::optional<Error>> errors(requests.size());
-  for_each_parallel(requests.size(), static_cast<std::size_t>(state_->info().slots),
-                    [&](std::size_t i) {
-                      auto result = likelihood(requests[i], costs[i], stop);
-                      if (result) {
-                        out[i] = std::move(*result);
-                      } else {
-                        errors[i] = std::move(result.error());
-                      }
-                      return !errors[i];
-                    });
-  for (std::size_t i = 0; i < errors.size(); ++i)
-    if (errors[i]) return std::unexpected(at("request", i, std::move(*errors[i])));
-  GenerateMetrics total;
-  for (const GenerateMetrics& cost : costs) {
-    total.prompt_tokens += cost.prompt_tokens;
-    total.cached_tokens += cost.cached_tokens;
-  }
-  total.prefill_duration = total.total_duration = Clock::now() - begin;
-  state_->record(total);
-  return out;
 }
 
 }  // namespace inference::backends

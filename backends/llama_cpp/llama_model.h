@@ -53,7 +53,10 @@ class LlamaModel final : public TokenCodec, public LikelihoodModel {
                                 const std::stop_token& stop) const;
   /// A token that is a whole character, for answers whose token does not matter.
   Result<TokenId> plain_token(const std::stop_token& stop) const;
-  Result<Likelihood> likelihood(const LikelihoodRequest& request, GenerateMetrics& metrics,
+  /// `first`: what follows the context, if that is known; found out and set otherwise. `shared`:
+  /// others with this context will come. `metrics` gets what of the context had been read already.
+  Result<Likelihood> likelihood(const LikelihoodRequest& request, bool shared,
+                                std::optional<Probabilities>& first, GenerateMetrics& metrics,
                                 const std::stop_token& stop) const;
 
   std::shared_ptr<ServerState> state_;

@@ -27,6 +27,22 @@ const Json::Array* tokens_of(const Json& reply) {
   return tokens != nullptr ? tokens->as_array() : nullptr;
 }
 
+/// What llama-server shows where a model has no chat template (its common/chat.cpp: ChatML).
+constexpr std::string_view kStandIn =
+    "{%- for message in messages -%}\n"
+    "  {{- '<|im_start|>' + message.role + '\n"
+    "' + message.content + '<|im_end|>\n"
+    "' -}}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}\n"
+    "  {{- '<|im_start|>assistant\n"
+    "' -}}\n"
+    "{%- endif -%}";
+
+std::string_view without_space_at_the_end(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(" \n") + 1);
+}
+
 /// Texts in which no model has control tokens: letters, digits and the plainest signs.
 bool harmless(std::string_view text) {
   constexpr std::string_view kSigns = " \n\t.,!?'\"-:;()";
@@ -41,11 +57,10 @@ bool harmless(std::string_view text) {
 ServerText::ServerText(std::shared_ptr<ServerState> state) : state_(std::move(state)) {
   const ServerInfo& info = state_->info();
   if (info.chat_template.empty()) {
-    chat_error_ =
-        Error{ErrorCode::unsupported,
-              "the model has no chat template; generate() continues plain text", state_->name()};
+    chat_error_ = no_template();
     return;
   }
+  maybe_stand_in_ = without_space_at_the_end(info.chat_template) == kStandIn;
   auto parsed = model::ChatTemplate::parse(info.chat_template, state_->name());
   if (!parsed) {
     chat_error_ = std::move(parsed.error());
@@ -53,6 +68,20 @@ ServerText::ServerText(std::shared_ptr<ServerState> state) : state_(std::move(st
   }
   chat_.chat_template = std::move(*parsed);
   chat_.special_tokens = {{"bos_token", info.bos_token}, {"eos_token", info.eos_token}};
+}
+
+Error ServerText::no_template() const {
+  return {ErrorCode::unsupported, "the model has no chat template; generate() continues plain text",
+          state_->name()};
+}
+
+/// Models of which it is the own template have its control tokens.
+Status ServerText::check_template(const std::stop_token& stop) const {
+  if (!maybe_stand_in_) return {};
+  const auto mark = encode("<|im_start|>", {.add_special = false, .parse_special = true}, stop);
+  if (!mark) return std::unexpected(mark.error());
+  if (mark->size() != 1) return std::unexpected(no_template());
+  return {};
 }
 
 Result<std::vector<TokenId>> ServerText::encode(std::string_view text,
@@ -204,6 +233,7 @@ Result<std::vector<TokenId>> ServerText::encode_chat(std::span<const Message> me
                                                      const GenerateConfig& config,
                                                      const std::stop_token& stop) const {
   if (chat_error_) return std::unexpected(*chat_error_);
+  if (Status ok = check_template(stop); !ok) return std::unexpected(std::move(ok.error()));
   const auto variables =
       model::chat_variables(messages, config.tools, config.template_variables, chat_);
   if (!variables) return std::unexpected(variables.error());

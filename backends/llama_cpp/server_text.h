@@ -58,9 +58,12 @@ class ServerText {
   Result<std::vector<TokenId>> encode_around(const model::RenderedChat& chat,
                                              const std::stop_token& stop) const;
   Result<bool> spells_control(const model::RenderedChat& chat, const std::stop_token& stop) const;
+  Error no_template() const;
+  Status check_template(const std::stop_token& stop) const;
 
   std::shared_ptr<ServerState> state_;
   model::ChatFormat chat_;
+  bool maybe_stand_in_ = false;      ///< the template is what llama-server shows for want of one
   std::optional<Error> chat_error_;  ///< why the server's template cannot be rendered here
   mutable std::mutex mutex_;
   mutable std::map<TokenId, std::string> pieces_;

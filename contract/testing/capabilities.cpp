@@ -26,6 +26,11 @@ std::unexpected<Error> no(std::string reason) {
   return fail(ErrorCode::unsupported, std::move(reason));
 }
 
+/// A refusal's message begins with the field's name, which is where it comes from too.
+std::string reason(const Error& error) {
+  return error.message.starts_with(error.where) ? error.message : error.to_string();
+}
+
 class Prober {
  public:
   Prober(TextModel& model, const CapabilityOptions& options) : model_(model), options_(options) {}
@@ -41,7 +46,7 @@ class Prober {
  private:
   void trial(const char* name, const std::function<Trial()>& attempt) {
     Trial result = attempt();
-    out_.push_back({name, result.has_value(), result ? "" : result.error().to_string(),
+    out_.push_back({name, result.has_value(), result ? "" : reason(result.error()),
                     result ? std::move(*result) : ""});
   }
   GenerateConfig config() const {
@@ -108,6 +113,7 @@ void Prober::operations() {
     with.return_logits = true;
     const auto result = model_.classify(std::span(prompts).first(1), with);
     if (!result) return std::unexpected(result.error());
+    if (result->front().logits.empty()) return no("no logits came");
     return std::to_string(result->front().logits.size()) + " logits";
   });
   trial("batch_generate", [&]() -> Trial {

@@ -249,6 +249,30 @@ TEST_F(Cli, shows_backends_and_checks_capabilities) {
   EXPECT_TRUE(cpu.find("capabilities")->find("train")->is_object());
 }
 
+TEST_F(Cli, prints_what_was_measured_as_a_table) {
+  const Outcome table = run({"backends", "--check", kLlama, "--backend", "cpu"});
+  ASSERT_EQ(table.status, 0) << table.err;
+  EXPECT_NE(table.out.find("\nseed_reproduces      yes\n"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("\ngrammar              no\n"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("  grammar "), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("no: grammar is set;"), std::string::npos) << table.out;
+}
+
+TEST_F(Cli, checks_a_backend_of_a_library) {
+  const std::string script = file("script.json");
+  std::ofstream(script) << R"({"reply": "Hello there, stranger"})";
+  const Outcome outcome =
+      run({"backends", "--check", script, "--backend-library", SCRIPTED_BACKEND, "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto json = model::parse_json(outcome.out, "stdout");
+  ASSERT_TRUE(json);
+  ASSERT_EQ(json->as_array()->size(), 1U);
+  const Json& scripted = json->as_array()->front();
+  EXPECT_EQ(*scripted.find("name")->as_string(), "scripted");
+  EXPECT_EQ(scripted.find("capabilities")->find("generate")->as_bool(), true);
+  expect_one_error_line(run({"backends", "--backend-library", script}), 1);
+}
+
 TEST_F(Cli, measures_as_json) {
   const auto outcome = run({"bench", kLlama, "--prompt", "8", "--gen", "4", "--streams", "2",
                             "--runs", "1", "--context", "64", "--json"});

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -56,7 +57,7 @@ std::string RealServer::start(const Options& options, std::unique_ptr<RealServer
                                         "--ctx-size",
                                         std::to_string(options.slots * options.context),
                                         "--threads",
-                                        "2",
+                                        std::to_string(options.threads),
                                         "--offline"};
   std::string socket = options.unix_socket;
   if (socket.empty()) {
@@ -68,9 +69,11 @@ std::string RealServer::start(const Options& options, std::unique_ptr<RealServer
     server->url_ = "unix:" + socket;
   }
   arguments.insert(arguments.end(), options.more.begin(), options.more.end());
-  server->log_ = (std::filesystem::temp_directory_path() /
-                  ("llama-server-" + std::to_string(::getpid()) + ".log"))
-                     .string();
+  static std::atomic<int> count{0};
+  server->log_ =
+      (std::filesystem::temp_directory_path() /
+       ("llama-server-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".log"))
+          .string();
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

@@ -18,6 +18,7 @@ class RealServer {
     std::string api_key = {};
     int slots = 2;
     int context = 1024;  ///< of each slot
+    int threads = 2;     ///< they spin; 1 is quicker where others want the cores too
     std::vector<std::string> more = {};
   };
   /// Starts it and waits until it answers; the error says what is missing.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "backends/llama_cpp/http_transport.h"
 #include "backends/llama_cpp/llama_cpp_backend.h"
 #include "backends/llama_cpp/testing/real_server.h"
 #include "inference/inference.h"
@@ -40,6 +41,7 @@ class OnServer : public testing::Test {
     testkit::ConformanceOptions options;
     options.load = [name] { return load(RealServer::model_path(name)); };
     options.prompt = "The capital of France is";
+    options.chats = std::string(name) != kGemma;  // this file of it has no template
     // The server's products for one row and for many differ: what it gives for a token that it
     // generates and for the same one in a prompt is not the same number.
     options.logprob_tolerance = 0.15;
@@ -52,7 +54,7 @@ std::unique_ptr<RealServer> OnServer::server_;
 
 class SmolLm : public OnServer {
  protected:
-  static void SetUpTestSuite() { start({.model = kSmolLm}); }
+  static void SetUpTestSuite() { start({.model = kSmolLm, .more = {"--metrics"}}); }
   static std::unique_ptr<TextModel> open() { return load(RealServer::model_path(kSmolLm)); }
 };
 class Gemma : public OnServer {
@@ -82,6 +84,50 @@ TEST_F(Gemma, is_refused_without_its_key) {
   ::setenv("LLAMA_API_KEY", "a-test-key", 1);
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::permission_denied) << model.error().to_string();
+}
+
+TEST_F(Gemma, has_no_chat_template_though_the_server_shows_a_stand_in) {
+  auto model = load(RealServer::model_path(kGemma));
+  const Message ask[] = {{"user", "Say yes."}};
+  TokenStream stream = model->chat(ask, {.max_tokens = 1});
+  EXPECT_FALSE(stream.next());
+  ASSERT_TRUE(stream.error());
+  EXPECT_EQ(stream.error()->code, ErrorCode::unsupported);
+  EXPECT_NE(stream.error()->message.find("no chat template"), std::string::npos)
+      << stream.error()->message;
+}
+
+/// Tokens that the server has read so far, of its own count.
+double tokens_read(const std::string& url) {
+  auto transport = HttpTransport::create(parse_endpoints(url)->front());
+  const auto reply = (*transport)->send({.path = "/metrics"}, {});
+  EXPECT_TRUE(reply) << reply.error().to_string();
+  const std::string name = "\nllamacpp:prompt_tokens_total ";
+  const auto at = reply ? reply->body.find(name) : std::string::npos;
+  EXPECT_NE(at, std::string::npos);
+  return at == std::string::npos ? 0 : std::stod(reply->body.substr(at + name.size()));
+}
+
+TEST_F(SmolLm, reads_the_context_of_twenty_continuations_once) {
+  auto model = open();
+  auto* codec = capability<TokenCodec>(*model);
+  std::string text = "A text that nobody has sent before";
+  for (int i = 0; i < 60; ++i) text += " and number " + std::to_string(i);
+  std::vector<LikelihoodRequest> requests;
+  for (int i = 0; i < 20; ++i)
+    requests.push_back({*codec->encode_text(text, {.add_special = true}),
+                        *codec->encode_text(" label " + std::to_string(i), {})});
+  const double before = tokens_read(server_->url());
+  const auto scores = capability<LikelihoodModel>(*model)->log_likelihood(requests);
+  ASSERT_TRUE(scores) << scores.error().to_string();
+  const double context = static_cast<double>(requests.front().context.size());
+  double continuations = 0;
+  for (const auto& request : requests)
+    continuations += static_cast<double>(request.continuation.size());
+  EXPECT_EQ(model->metrics().prompt_tokens, requests.front().context.size());
+  EXPECT_EQ(model->metrics().generated_tokens, static_cast<std::uint64_t>(continuations));
+  // The server looks at one token of a prompt again at least.
+  EXPECT_LE(tokens_read(server_->url()) - before, context + 2 * continuations);
 }
 
 TEST_F(SmolLm, knows_ids_and_texts_of_characters_that_several_tokens_make) {

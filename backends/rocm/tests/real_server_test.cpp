@@ -27,6 +27,8 @@ TEST_P(RealServer, keeps_the_contract) {
     config.threads = 1;  // several wait for each other by spinning: on a busy machine, for ever
     return load(real_model(GetParam()), config);
   };
+  options.chats =
+      std::string(GetParam()).starts_with("Smol");  // this file of Gemma has no template
   // The server's products for one row and for many differ.
   options.logprob_tolerance = 0.15;
   for (const auto& result : testkit::run_conformance(options))
