@@ -38,13 +38,12 @@ class ScoringModels : public EngineTest {
   }
   /// A server holds a judge to JSON; our own engine has no grammars yet and says so, by which the
   /// numbers are looked for in the text.
-  void expect_judge(const Json& json) const {
-    const Json constrained = named(json["metrics"], "name", "judge.constrained");
-    EXPECT_EQ(constrained["value"], GetParam().is_server() ? 1 : 0);
+  static void expect_judge(const Json& json) {
+    EXPECT_EQ(json["metrics"]["judge.constrained"]["value"], GetParam().is_server() ? 1 : 0);
   }
   /// Every reply of a judge that is held to JSON can be used; what another cannot give is recorded.
-  void expect_graded(const Json& json, const char* suite, const Words& metrics, int count,
-                     int lowest) const {
+  static void expect_graded(const Json& json, const char* suite, const Words& metrics, int count,
+                            int lowest) {
     for (const std::string& metric : metrics) {
       const Json graded = average(json, metric);
       EXPECT_EQ(graded["count"].get<int>() + graded["without_value"].get<int>(), count) << metric;
@@ -120,7 +119,8 @@ TEST_P(ScoringModels, judges_what_it_reads_by_every_rubric_and_is_audited) {
                 4, 0);
   expect_graded(json, "standard", {"safety", "nuance", "kindness", "awareness"}, 1, 0);
   for (const char* name : {"audit.position", "audit.verbosity"}) {
-    const Json metric = named(json["metrics"], "name", name);
+    ASSERT_TRUE(json["metrics"].contains(name));
+    const Json& metric = json["metrics"][name];
     const Json& detail = metric["detail"];
     EXPECT_EQ(detail["used"].get<int>() + detail["unusable"].get<int>(), 4) << metric;
     if (GetParam().is_server()) {
@@ -132,7 +132,7 @@ TEST_P(ScoringModels, judges_what_it_reads_by_every_rubric_and_is_audited) {
       EXPECT_TRUE(metric["value"] >= (share ? 0 : -9) && metric["value"] <= (share ? 1 : 9))
           << metric;
     }
-    std::cout << GetParam().name() << ": " << metric << '\n';
+    std::cout << GetParam().name() << ": " << name << ' ' << metric << '\n';
   }
 }
 

@@ -81,11 +81,10 @@ TEST_P(VerbsReal, scores_continuations_near_our_own_engine) {
 {"context": "The capital of France is", "continuation": " Paris"}
 {"context": "Once upon a", "continuation": " time, there was a king"}
 {"context": "A smile: ", "continuation": "🙂"}
-{"context": "", "continuation": "Hello there"}
 )");
   const auto found = lines(GetParam(), {"loglikelihood", model_path()}, in);
   const auto expected = lines(ours(), {"loglikelihood", model_path()}, in);
-  ASSERT_EQ(found.size(), 5U);
+  ASSERT_EQ(found.size(), 4U);
   for (std::size_t i = 0; i < found.size(); ++i) {
     EXPECT_EQ(found[i]["tokens"], expected[i]["tokens"]);
     const double right = expected[i]["logprob"];
@@ -93,6 +92,15 @@ TEST_P(VerbsReal, scores_continuations_near_our_own_engine) {
                 GetParam().is_server() ? 0.3 + 0.05 * std::abs(right) : 0)
         << i;
   }
+}
+
+TEST_P(VerbsReal, begins_a_text_where_the_model_marks_its_beginning) {
+  const std::string in = file("in", R"({"context": "", "continuation": "Hello there"})");
+  const Outcome outcome = run(with_context({"loglikelihood", model_path()}, GetParam()), in);
+  const bool marks = std::string(GetParam().model) == "gemma3";
+  EXPECT_EQ(outcome.status, marks ? 0 : 1) << outcome.err;
+  EXPECT_EQ(outcome.err.find("the context has no tokens") != std::string::npos, !marks)
+      << outcome.err;
 }
 
 TEST_P(VerbsReal, finds_about_the_same_perplexity) {
@@ -114,7 +122,7 @@ TEST_P(VerbsReal, calibrates_a_model_against_itself) {
   std::string some;
   std::string line;
   for (int i = 0; i < 200 && std::getline(in, line); ++i)
-    if (i % 10 == 0) some += line + "\n";
+    if (i % 20 == 0) some += line + "\n";
   const auto found =
       lines(GetParam(), {"classify", "calibrate", model_path(), model_path(), "--data",
                          file("in.jsonl", some), "--truth-field", "domain"});
