@@ -44,10 +44,17 @@ function(inference_add_test name)
     set(ARG_TIMEOUT 300)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  # The target quick_tests: everything but what is labelled slow.
+  if(NOT "slow" IN_LIST ARG_LABELS)
+    if(NOT TARGET quick_tests)
+      add_custom_target(quick_tests)
+    endif()
+    add_dependencies(quick_tests ${name})
+  endif()
 endfunction()
 
 # inference_add_fuzzer(NAME SOURCES ... LIBS ... [CORPUS dir])
-# One libFuzzer target; scripts/fuzz runs each for 60 s over its kept corpus.
+# One libFuzzer target; scripts/fuzz runs each over its kept corpus.
 function(inference_add_fuzzer name)
   if(NOT INFERENCE_BUILD_FUZZERS)
     return()
