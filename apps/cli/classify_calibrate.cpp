@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/cli/classify_verbs.h"
+#include "apps/cli/outputs.h"
 #include "apps/cli/progress.h"
 #include "apps/cli/terminal.h"
 #include "consumers/classify/calibrate_run.h"
@@ -51,6 +52,7 @@ Status write_outputs(const Options& options, const classify::CalibrationReport& 
 }
 
 int run(Options& options) {
+  if (Status ok = check_writable(options.html); !ok) return report(ok.error());
   options.calibrate.labels = options.labels.values;
   const auto set = classify::read_calibration_set(options.calibrate);
   if (!set) return report(set.error());

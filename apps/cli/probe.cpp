@@ -1,6 +1,7 @@
 // probe: what a model can do, by questions with one right answer.
 #include <iostream>
 
+#include "apps/cli/outputs.h"
 #include "apps/cli/scoring_flags.h"
 #include "apps/cli/verbs.h"
 #include "consumers/scoring/engine.h"
@@ -24,6 +25,7 @@ void print_categories(const scoring::Summary& summary) {
 }
 
 Result<int> probe(const Options& options) {
+  if (Status ok = check_writable(options.run.report); !ok) return std::unexpected(ok.error());
   const auto probes = scoring::load_probes(options.probes);
   if (!probes) return std::unexpected(probes.error());
   const auto hash = data_fingerprint(options.probes, "probes.json");

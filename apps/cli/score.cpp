@@ -4,6 +4,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "apps/cli/outputs.h"
 #include "apps/cli/scoring_flags.h"
 #include "apps/cli/verbs.h"
 #include "consumers/scoring/engine.h"
@@ -204,6 +205,7 @@ std::string run_name(const Options& options) {
 Result<int> score(const Options& options) {
   if (options.audit > 0 && options.judge.empty())
     return fail(ErrorCode::invalid_argument, "an audit needs --judge MODEL", "--judge-audit");
+  if (Status ok = check_writable(options.run.report); !ok) return std::unexpected(ok.error());
   Session session(options);
   auto patterns = scoring::load_patterns(options.patterns);
   if (!patterns) return std::unexpected(patterns.error());

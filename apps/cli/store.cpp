@@ -189,7 +189,8 @@ Result<int> import_rows(const Options& options) {
                   : store::import_jsonl(*store, *source, {.renumber = options.renumber});
   if (!rows) {
     Error& error = rows.error();
-    const bool names_more = !error.where.empty() && error.where != store->path();
+    const bool names_more = !error.where.empty() && error.where != store->path() &&
+                            error.where != options.file && error.where != "standard input";
     error.message = (names_more ? error.where + ": " : std::string()) + error.message +
                     "; nothing was imported";
     error.where = options.file == "-" ? "standard input" : options.file;

@@ -67,18 +67,17 @@ std::string run_config(const CorpusOptions& options, const std::string& prompt_t
 
 Status same_config(std::string_view before, std::string_view now, const char* flag) {
   if (before == now) return {};
-  const auto a = nlohmann::json::parse(before, nullptr, false);
-  const auto b = nlohmann::json::parse(now, nullptr, false);
+  // In the order in which they were written: the method before what hangs on it.
+  const auto a = OutJson::parse(before, nullptr, false);
+  const auto b = OutJson::parse(now, nullptr, false);
   if (!a.is_object() || !b.is_object()) return std::unexpected(broken());
-  const auto show = [](const nlohmann::json& object, const std::string& key) {
-    return object.contains(key)
-               ? object[key].dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-               : std::string("nothing");
+  const auto show = [](const OutJson& object, const std::string& key) {
+    return object.contains(key) ? dump(object[key]) : std::string("nothing");
   };
   for (const auto* object : {&b, &a})
     for (const auto& [key, value] : object->items())
       if (show(a, key) != show(b, key))
-        return fail(ErrorCode::invalid_argument, "the unfinished run has " + key + " " +
+        return fail(ErrorCode::invalid_argument, "the run to go on with has " + key + " " +
                                                      show(a, key) + ", now it is " + show(b, key) +
                                                      "; use the same or begin anew with " + flag);
   return {};

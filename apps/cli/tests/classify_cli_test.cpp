@@ -143,6 +143,41 @@ TEST_F(Classify, the_verb_gives_the_bits_of_the_library) {
   }
 }
 
+TEST_F(Classify, corpus_tells_how_to_go_on_only_where_something_has_begun) {
+  const Outcome missing = run(corpus(path("none"), {"--out", path("out")}));
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_EQ(line_count(missing.err), 1U) << missing.err;
+  const std::string in = file("in.jsonl", lines(20));
+  file("script.json", R"({"fails_at":"text 12"})");
+  const Outcome broken = run(corpus(in, {"--out", path("out")}));
+  EXPECT_EQ(broken.status, 1);
+  EXPECT_NE(broken.err.find("--resume goes on"), std::string::npos) << broken.err;
+  EXPECT_EQ(line_count(contents(path("out"))), 8U);
+  const Outcome other = run(corpus(in, {"--out", path("out"), "--resume", "--labels", "a,b"}));
+  EXPECT_NE(other.err.find("the run to go on with has template \""), std::string::npos)
+      << other.err;
+  file("script.json", "{}");
+  EXPECT_EQ(run(corpus(in, {"--out", path("out"), "--resume"})).status, 0);
+  EXPECT_EQ(line_count(contents(path("out"))), 20U);
+}
+
+TEST_F(Classify, a_report_that_cannot_be_written_is_noticed_before_the_work) {
+  const std::string in = file("in.jsonl", lines(20));
+  const std::vector<std::string> common = {"--backend-library", SCRIPTED_BACKEND, "--store",
+                                           path("store.sqlite")};
+  const auto expect_error = [&](std::vector<std::string> command) {
+    command.insert(command.end(), common.begin(), common.end());
+    const Outcome outcome = run(command);
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_NE(outcome.err.find("no/folder"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(path("store.sqlite")));
+  };
+  const std::string html = path("no/folder/x.html");
+  expect_error({"classify", "calibrate", script_, script_, "--data", in, "--html", html});
+  expect_error({"probe", script_, "--report", html});
+  expect_error({"score", in, "--report", html});
+}
+
 TEST_F(Classify, calibrate_reports_and_its_temperature_is_used) {
   std::string data;
   for (int i = 0; i < 60; ++i)

@@ -110,7 +110,7 @@ TEST_F(StoreVerb, refuses_a_damaged_file_with_its_line_and_takes_nothing_of_it) 
   expect_error(verb({"import", path("bad.csv"), "--table", "runs"}, "new.sqlite"), 1,
                "line 3 (record 3)");
   expect_error(verb({"import", path("none.jsonl")}), 1, "none.jsonl");
-  expect_error(verb({"import", path("")}), 1, "cannot read");
+  expect_error(verb({"import", path("")}), 1, "error: " + path("") + ": cannot read");
   EXPECT_EQ(verb({"export"}).out, rows);
 }
 
