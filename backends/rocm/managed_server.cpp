@@ -24,7 +24,8 @@ constexpr int kMissedSuspended = 2;        ///< beats of a server stopped by a s
 constexpr int kMissedIdle = 3;             ///< of one of which no thread runs: it hangs
 constexpr int kMissedBusy = 20;            ///< of one that works or waits for a device
 constexpr int kNonsense = 2;               ///< answers to /health that are none
-constexpr milliseconds kPatience{1'300};   ///< from a loss until its callers have an error
+/// From a loss until callers are refused; trying again, they take up to 0.7 s more to say so.
+constexpr milliseconds kPatience{1'000};
 constexpr milliseconds kFindingOut{400};   ///< for a broken connection to be explained
 constexpr milliseconds kFirstBackoff{50};  ///< doubles with every start that did not serve
 constexpr milliseconds kMostBackoff{30'000};
