@@ -1,6 +1,7 @@
 #include "apps/cli/progress.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "apps/cli/terminal.h"
@@ -8,7 +9,7 @@
 namespace inference::cli {
 
 std::string show_duration(double seconds) {
-  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9) + 0.5);
+  const auto whole = std::llround(std::clamp(seconds, 0.0, 1e9));
   char buffer[48];
   if (whole < 60)
     std::snprintf(buffer, sizeof buffer, "%lld s", whole);
