@@ -143,7 +143,7 @@ std::vector<model::Json> objects(const std::string& lines) {
 TEST_P(ClassifyReal, log_probabilities_are_the_same_from_library_verb_and_batches) {
   auto model = load();
   ASSERT_TRUE(model);
-  const auto prompts = some_prompts(16);
+  const auto prompts = some_prompts(GetParam().is_server() ? 8 : 16);
   auto classifier = classifier_of(*model);
   std::vector<std::vector<double>> alone;
   std::vector<Token> tokens;
