@@ -177,13 +177,18 @@ Result<std::vector<store::Metric>> audit(const Options& options, Session& sessio
                                          const store::Store& store, std::int64_t run,
                                          const std::stop_token& stop) {
   std::vector<store::Metric> out;
-  if (session.judge)
-    if (const auto constrained = session.judge->constrained()) {
+  if (session.judge) {
+    // A run that was killed behind its last batch asks the judge for no grade any more.
+    const auto constrained = session.judge->find_constrained(stop);
+    if (!constrained && constrained.error().code == ErrorCode::cancelled)
+      return std::unexpected(constrained.error());
+    if (constrained) {
       store::Metric metric;
       metric.name = "judge.constrained";
       metric.value = *constrained ? 1 : 0;
       out.push_back(metric);
     }
+  }
   if (options.audit == 0) return out;
   const auto summary = scoring::summarise(store, run);
   if (!summary) return std::unexpected(summary.error());

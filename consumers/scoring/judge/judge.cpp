@@ -30,6 +30,18 @@ std::optional<bool> Judge::constrained() const {
   return grammar == Grammar::used;
 }
 
+Result<bool> Judge::find_constrained(const std::stop_token& stop) {
+  if (const auto known = constrained()) return *known;
+  GenerateConfig config;
+  config.max_tokens = 1;
+  config.grammar = "root ::= \"1\"";
+  const Message question[] = {{"user", "Reply with the number one."}};
+  const auto reply = ask(model_, question, config, stop);
+  if (!reply && !refuses_grammar(reply.error())) return std::unexpected(reply.error());
+  grammar_ = reply ? Grammar::used : Grammar::refused;
+  return reply.has_value();
+}
+
 Result<std::string> Judge::reply_to(const std::vector<Message>& messages, const Rubric& rubric,
                                     const std::stop_token& stop) {
   GenerateConfig config;

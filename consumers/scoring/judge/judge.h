@@ -39,6 +39,8 @@ class Judge {
 
   /// Whether replies are held to a grammar; unknown before the first one.
   std::optional<bool> constrained() const;
+  /// The same, asking for a token where no reply has told yet.
+  Result<bool> find_constrained(const std::stop_token& stop);
 
  private:
   Result<std::string> reply_to(const std::vector<Message>& messages, const Rubric& rubric,

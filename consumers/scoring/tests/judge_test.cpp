@@ -122,6 +122,28 @@ TEST(Judge, holds_the_reply_to_a_grammar_where_the_backend_can) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(Judge, finds_whether_it_is_held_to_a_grammar_without_a_grade) {
+  int calls = 0;
+  for (const auto code : {ErrorCode::unsupported, ErrorCode::unavailable}) {
+    FunctionModel model(
+        [&](const std::string&, const GenerateConfig& config) -> Result<std::string> {
+          ++calls;
+          EXPECT_EQ(config.max_tokens, 1);
+          return fail(code, "not here", "grammar");
+        });
+    Judge judge(model);
+    const auto found = judge.find_constrained({});
+    if (code == ErrorCode::unsupported) {
+      EXPECT_EQ(judge.constrained(), false);
+      EXPECT_EQ(judge.find_constrained({}).value(), false);
+    } else {
+      EXPECT_EQ(found.error().code, code);
+      EXPECT_FALSE(judge.constrained());
+    }
+  }
+  EXPECT_EQ(calls, 2);  // what is known is not asked for again
+}
+
 TEST(Judge,
      asks_without_a_grammar_where_that_is_unsupported_and_once_more_after_an_unusable_reply) {
   int with_grammar = 0;
